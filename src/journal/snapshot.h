@@ -1,0 +1,75 @@
+/* Snapshots: the state after one slot, in a file of checksummed blocks, published by rename.
+ * Format: doc/formats/snapshot.md. The content is opaque here.
+ *
+ * The one invariant: a file with a snapshot's final name is whole. It is written beside
+ * ("snap/<slot>.tmp"), synced, renamed to "snap/<slot>.snap", and the directory is synced; only
+ * then is `done` called. All work runs on the bulk queue. */
+#ifndef SYNOD_JOURNAL_SNAPSHOT_H
+#define SYNOD_JOURNAL_SNAPSHOT_H
+
+#include "base/buffer.h"
+#include "base/text.h"
+#include "world/world.h"
+
+struct snapshot_writer;
+
+struct snapshot_info {
+    uint64_t slot; /* 0: none */
+    uint32_t era;
+    uint64_t size; /* of the file */
+};
+
+struct snapshot_config {
+    struct world *world;
+    struct mem *mem;
+    uint64_t cluster;
+};
+
+/* Starts writing. `produce` is called on the core thread whenever the disk can take more: it
+ * appends the next slice of content (about 256 KiB) to the buffer and returns false with the last
+ * slice. `done` is called once, at the end or with an error. Both get `owner`. */
+struct snapshot_writer *
+snapshot_write(const struct snapshot_config *config, uint64_t slot, uint32_t era, void *owner,
+               bool (*produce)(void *owner, struct buffer *slice),
+               void (*done)(void *owner, enum status status, uint64_t size));
+
+/* The newest whole snapshot, found and checked at boot; leftovers (*.tmp) are removed. slot 0:
+ * none. A damaged newest file falls back to an older one if there is one; if a damaged file is all
+ * there is: CORRUPT and a text. */
+enum status snapshot_newest(const struct snapshot_config *config, struct text *error,
+                            struct snapshot_info *ret_info) MUST_CHECK;
+/* Boot and install: reads a published snapshot and hands its content to `consume` in pieces that
+ * need not match those of the writer. A status other than OK from `consume` ends it. */
+enum status snapshot_load(const struct snapshot_config *config, uint64_t slot, void *owner,
+                          enum status (*consume)(void *owner, struct bytes piece),
+                          struct text *error) MUST_CHECK;
+/* Removes all published snapshots but the newest `keep`. In the background. */
+void snapshot_prune(const struct snapshot_config *config, uint32_t keep);
+
+/* Sending: reads raw bytes of the published file. `done` gets bytes that are borrowed for the call;
+ * it may be called from inside for errors that are known at once. */
+struct snapshot_read {
+    uint64_t slot;
+    uint64_t offset;
+    uint32_t size;
+    void *owner;
+    void (*done)(struct snapshot_read *read, enum status status, struct bytes bytes);
+    struct disk_job job;
+    struct mem *mem;
+};
+void snapshot_read(const struct snapshot_config *config, struct snapshot_read *read);
+
+/* Receiving: raw bytes in order of offset into "snap/<slot>.part". snapshot_receive_end verifies
+ * every checksum and publishes. */
+struct snapshot_receiver;
+struct snapshot_receiver *snapshot_receive(const struct snapshot_config *config, uint64_t slot,
+                                           uint64_t size);
+uint64_t snapshot_receive_offset(const struct snapshot_receiver *receiver);
+/* Copies the bytes; written in the background. */
+void snapshot_receive_chunk(struct snapshot_receiver *receiver, struct bytes bytes);
+/* Consumes the receiver. */
+void snapshot_receive_end(struct snapshot_receiver *receiver, void *owner,
+                          void (*done)(void *owner, enum status status));
+void snapshot_receive_cancel(struct snapshot_receiver *receiver);
+
+#endif

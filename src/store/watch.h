@@ -1,0 +1,52 @@
+/* Watches: a watcher is a range and a place in the history; nothing is queued for it. When
+ * something that it covers is committed it becomes ready, once; its owner then pulls batches along
+ * the history, at its own pace, until it is idle again. A slow reader costs nothing but its place,
+ * and gets every event in order or is told that compaction overtook it. */
+#ifndef SYNOD_STORE_WATCH_H
+#define SYNOD_STORE_WATCH_H
+
+#include "base/arena.h"
+#include "store/kv.h"
+
+struct store;
+struct watcher;
+
+struct watch_spec {
+    struct key_range range;
+    int64_t start_revision; /* first revision of interest; 0: from now on. May be in the future */
+    bool no_put;
+    bool no_delete;
+    bool previous; /* fill event.previous */
+    void *owner;
+    /* Called from store_commit (or from inside watch_open) when an idle watcher has something to
+     * read. May not call back into the store: note it, and pull later. */
+    void (*on_ready)(void *owner, struct watcher *watcher);
+};
+
+/* Copies the spec. Never fails; the caller has checked that the range is not empty. */
+struct watcher *watch_open(struct store *store, const struct watch_spec *spec);
+void watch_close(struct watcher *watcher);
+
+enum watch_state {
+    WATCH_IDLE,      /* all caught up: on_ready will be called */
+    WATCH_EVENTS,    /* a batch; ask again */
+    WATCH_AGAIN,     /* a slice of history was passed without a match; ask again, after others */
+    WATCH_COMPACTED, /* what comes next was compacted: the watcher is finished, close it */
+};
+
+struct watch_batch {
+    struct event *events; /* in the arena; values borrowed until the next commit or store_work */
+    uint32_t count;
+    int64_t revision;  /* every event <= this revision has now been given to this watcher */
+    int64_t compacted; /* WATCH_COMPACTED: the compaction revision */
+};
+
+/* The next whole revisions, about `bytes_max` of keys and values and at most `revisions_max`
+ * revisions; all events of one revision are always together. */
+enum watch_state watch_next(struct watcher *watcher, struct arena *arena, uint64_t bytes_max,
+                            uint32_t revisions_max, struct watch_batch *ret_batch);
+/* Has it been given everything up to the current revision (and has its start been reached)? */
+bool watch_synced(const struct watcher *watcher);
+uint64_t watch_count(const struct store *store);
+
+#endif
