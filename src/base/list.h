@@ -39,12 +39,24 @@ static inline void list_remove(struct list *item)
     list_init(item);
 }
 
+/* Moves all items of `from` to the end of `list`; `from` is empty afterwards. */
+static inline void list_splice(struct list *list, struct list *from)
+{
+    if (list_empty(from))
+        return;
+    from->next->prev = list->prev;
+    list->prev->next = from->next;
+    from->prev->next = list;
+    list->prev = from->prev;
+    list_init(from);
+}
+
 /* The element of `type` whose member `field` is at `link`. */
 #define container_of(link, type, field) ((type *)((char *)(link)-offsetof(type, field)))
 
 /* Walks a list whose current element may be removed inside the loop. */
-#define list_each(at, list)                                                                        \
-    for (struct list *at = (list)->next, *at##_next = at->next; at != (list);                      \
+#define list_each(at, ring)                                                                        \
+    for (struct list *at = (ring)->next, *at##_next = at->next; at != (ring);                      \
          at = at##_next, at##_next = at->next)
 
 #endif

@@ -1,0 +1,303 @@
+/* Catching up. A member that misses chosen slots pulls them from one that has them: entries out of
+ * its log, or, where the log begins later, its newest snapshot in chunks. Pulling makes it
+ * resumable, paces it by the receiver, and works from any member in any role.
+ *
+ * The one invariant: only slots that the serving member has applied are handed out, so what arrives
+ * is chosen, whatever the algorithm. */
+#include "replica/internal.h"
+
+#include "base/panic.h"
+#include "store/watch.h"
+
+#include <string.h>
+
+#define FETCH_TIMEOUT_NS SECOND
+#define SERVE_ENTRIES_MAX 256
+#define SERVE_BYTES_MAX (1024u * 1024)
+#define CHUNK_SIZE (512u * 1024)
+
+void catchup_init(struct replica *r)
+{
+    r->catchup.id_next = 1;
+    for (uint32_t i = 0; i < r->configuration.count; i++) {
+        r->catchup.serves[i].replica = r;
+        r->catchup.serves[i].node = r->configuration.members[i].node;
+    }
+}
+
+/* --- Fetching
+ * ------------------------------------------------------------------------------------- */
+
+static void fetch_end(struct replica *r)
+{
+    struct fetch *f = &r->catchup.fetch;
+    if (f->receiver != NULL)
+        snapshot_receive_cancel(f->receiver);
+    *f = (struct fetch){0};
+}
+
+static void fetch_ask(struct replica *r)
+{
+    struct fetch *f = &r->catchup.fetch;
+    f->deadline = replica_clock(r) + FETCH_TIMEOUT_NS;
+    struct message ask = {.kind = MESSAGE_FETCH, .id = f->id, .slot = f->slot};
+    replica_send(r, f->from, &ask, NULL);
+}
+
+void catchup_start(struct replica *r, uint16_t from, uint64_t slot)
+{
+    struct fetch *f = &r->catchup.fetch;
+    if (f->active)
+        return;
+    *f = (struct fetch){.active = true, .from = from, .id = r->catchup.id_next++, .slot = slot};
+    fetch_ask(r);
+}
+
+static void fetch_on_log(struct replica *r, const struct message *m, struct blob *entry)
+{
+    struct fetch *f = &r->catchup.fetch;
+    if (m->slot != f->slot)
+        return;
+    f->slot++;
+    f->deadline = replica_clock(r) + FETCH_TIMEOUT_NS;
+    if (m->slot == machine_slot(r->machine) + 1)
+        replica_step(r, (struct input){.kind = INPUT_CHOSEN, .slot = m->slot, .entry = entry});
+}
+
+static void fetch_on_end(struct replica *r, const struct message *m)
+{
+    struct fetch *f = &r->catchup.fetch;
+    if (!m->more || f->slot != machine_slot(r->machine) + 1)
+        fetch_end(r); /* the engine asks again if there is something missing still */
+    else
+        fetch_ask(r);
+}
+
+static void chunk_ask(struct replica *r)
+{
+    struct fetch *f = &r->catchup.fetch;
+    f->deadline = replica_clock(r) + FETCH_TIMEOUT_NS;
+    struct message ask = {.kind = MESSAGE_SNAPSHOT_READ,
+                          .id = f->id,
+                          .slot = f->snapshot_slot,
+                          .offset = snapshot_receive_offset(f->receiver)};
+    replica_send(r, f->from, &ask, NULL);
+}
+
+static void fetch_on_snapshot(struct replica *r, const struct message *m)
+{
+    struct fetch *f = &r->catchup.fetch;
+    if (f->receiver != NULL || m->slot <= machine_slot(r->machine) || r->snapshots.slot_begun != 0)
+        return;
+    f->snapshot_slot = m->slot;
+    f->snapshot_size = m->size;
+    f->receiver = snapshot_receive(&r->snapshot_config, m->slot, m->size);
+    replica_log(r, LOG_INFO, "receiving a snapshot: the log of the others begins later", "");
+    chunk_ask(r);
+}
+
+/* The received snapshot becomes the state: a new machine takes the place of the old one. */
+static void install(struct replica *r, uint64_t slot, uint64_t size)
+{
+    char text[256];
+    struct text error = text_of(text, sizeof text);
+    struct machine *machine;
+    keeper_clear(r);
+    if (snapshots_load(r, slot, &error, &machine) != STATUS_OK) {
+        replica_fail(r, text);
+        return;
+    }
+    store_adopt_watchers(machine_store(machine), machine_store(r->machine));
+    machine_free(r->machine);
+    r->machine = machine;
+    replica_listen(r);
+    snapshots_published(r, slot, size);
+    snapshots_restate(r);
+    propose_skip(r,
+                 machine_session(r->machine, r->config.identity->self, r->proposals.incarnation));
+    reads_on_applied(r);
+    replica_log(r, LOG_INFO, "installed a snapshot", "");
+}
+
+static void on_received(void *owner, enum status status)
+{
+    struct replica *r = owner;
+    struct fetch *f = &r->catchup.fetch;
+    uint64_t slot = f->snapshot_slot;
+    uint64_t size = f->snapshot_size;
+    f->receiver = NULL;
+    f->installing = false;
+    fetch_end(r);
+    if (status != STATUS_OK)
+        replica_log(r, LOG_WARN, "a received snapshot was not usable; trying again", "");
+    else if (slot > machine_slot(r->machine))
+        install(r, slot, size);
+}
+
+static void fetch_on_chunk(struct replica *r, const struct message *m, struct blob *payload)
+{
+    struct fetch *f = &r->catchup.fetch;
+    if (f->receiver == NULL || f->installing || m->slot != f->snapshot_slot ||
+        m->offset != snapshot_receive_offset(f->receiver))
+        return;
+    snapshot_receive_chunk(f->receiver, blob_bytes(payload));
+    f->deadline = replica_clock(r) + FETCH_TIMEOUT_NS;
+    if (snapshot_receive_offset(f->receiver) < f->snapshot_size) {
+        chunk_ask(r);
+        return;
+    }
+    f->installing = true;
+    f->deadline = TIME_NEVER;
+    snapshot_receive_end(f->receiver, r, on_received);
+}
+
+/* --- Serving
+ * -------------------------------------------------------------------------------------- */
+
+static void serve_nothing(struct serve *s)
+{
+    struct message nothing = {.kind = MESSAGE_NOTHING, .id = s->id};
+    replica_send(s->replica, s->node, &nothing, NULL);
+}
+
+static void serve_snapshot(struct serve *s)
+{
+    struct replica *r = s->replica;
+    struct message offer = {.kind = MESSAGE_SNAPSHOT,
+                            .id = s->id,
+                            .slot = r->snapshots.slot,
+                            .size = r->snapshots.size};
+    replica_send(r, s->node, &offer, NULL);
+}
+
+static void on_log_read(struct journal_read *read, enum status status, struct blob *const *entries,
+                        uint32_t count)
+{
+    struct serve *s = read->owner;
+    struct replica *r = s->replica;
+    s->log_busy = false;
+    if (status != STATUS_OK) {
+        /* A hole that an installed snapshot left, or trimmed meanwhile: the snapshot covers it. */
+        if (r->snapshots.slot >= read->slot)
+            serve_snapshot(s);
+        else
+            serve_nothing(s);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct message log = {.kind = MESSAGE_LOG, .id = s->id, .slot = read->slot + i};
+        replica_send(r, s->node, &log, entries[i]);
+    }
+    struct message end = {.kind = MESSAGE_LOG_END,
+                          .id = s->id,
+                          .slot = read->slot + count,
+                          .more = read->slot + count <= machine_slot(r->machine)};
+    replica_send(r, s->node, &end, NULL);
+}
+
+static void serve_fetch(struct replica *r, struct serve *s, const struct message *m)
+{
+    if (s->log_busy)
+        return;
+    s->id = m->id;
+    uint64_t applied = machine_slot(r->machine);
+    uint64_t first = journal_first_slot(r->journal);
+    if (m->slot > applied || m->slot == 0) {
+        serve_nothing(s);
+    } else if (first != 0 && first <= m->slot) {
+        uint64_t left = applied - m->slot + 1;
+        s->log = (struct journal_read){.slot = m->slot,
+                                       .count_max = left < SERVE_ENTRIES_MAX ? (uint32_t)left
+                                                                             : SERVE_ENTRIES_MAX,
+                                       .bytes_max = SERVE_BYTES_MAX,
+                                       .owner = s,
+                                       .done = on_log_read};
+        s->log_busy = true;
+        journal_read(r->journal, &s->log);
+    } else if (r->snapshots.slot >= m->slot) {
+        serve_snapshot(s);
+    } else {
+        serve_nothing(s);
+    }
+}
+
+static void on_chunk_read(struct snapshot_read *read, enum status status, struct bytes bytes)
+{
+    struct serve *s = read->owner;
+    struct replica *r = s->replica;
+    s->chunk_busy = false;
+    if (status != STATUS_OK || bytes.size == 0) {
+        serve_nothing(s);
+        return;
+    }
+    struct message chunk = {
+        .kind = MESSAGE_SNAPSHOT_CHUNK, .id = s->id, .slot = read->slot, .offset = read->offset};
+    struct blob *payload = blob_copy(r->mem, bytes);
+    replica_send(r, s->node, &chunk, payload);
+    blob_drop(payload);
+}
+
+static void serve_chunk(struct replica *r, struct serve *s, const struct message *m)
+{
+    if (s->chunk_busy)
+        return;
+    s->id = m->id;
+    s->chunk = (struct snapshot_read){.slot = m->slot,
+                                      .offset = m->offset,
+                                      .size = CHUNK_SIZE,
+                                      .owner = s,
+                                      .done = on_chunk_read};
+    s->chunk_busy = true;
+    snapshot_read(&r->snapshot_config, &s->chunk);
+}
+
+/* --- Messages and time
+ * ---------------------------------------------------------------------------- */
+
+void catchup_on_message(struct replica *r, uint16_t from, const struct message *m,
+                        struct blob *payload)
+{
+    int place = configuration_place(&r->configuration, from);
+    if (place < 0)
+        return;
+    if (m->kind == MESSAGE_FETCH) {
+        serve_fetch(r, &r->catchup.serves[place], m);
+        return;
+    }
+    if (m->kind == MESSAGE_SNAPSHOT_READ) {
+        serve_chunk(r, &r->catchup.serves[place], m);
+        return;
+    }
+    struct fetch *f = &r->catchup.fetch;
+    if (!f->active || f->id != m->id || f->from != from)
+        return;
+    if (m->kind == MESSAGE_LOG)
+        fetch_on_log(r, m, payload);
+    else if (m->kind == MESSAGE_LOG_END)
+        fetch_on_end(r, m);
+    else if (m->kind == MESSAGE_SNAPSHOT)
+        fetch_on_snapshot(r, m);
+    else if (m->kind == MESSAGE_SNAPSHOT_CHUNK)
+        fetch_on_chunk(r, m, payload);
+    else if (m->kind == MESSAGE_NOTHING && !f->installing)
+        fetch_end(r);
+}
+
+void catchup_tick(struct replica *r, uint64_t now)
+{
+    struct fetch *f = &r->catchup.fetch;
+    if (f->active && !f->installing && now >= f->deadline)
+        fetch_end(r);
+}
+
+uint64_t catchup_wake(const struct replica *r)
+{
+    const struct fetch *f = &r->catchup.fetch;
+    return f->active ? f->deadline : TIME_NEVER;
+}
+
+void catchup_release(struct replica *r)
+{
+    if (!r->catchup.fetch.installing)
+        fetch_end(r);
+}

@@ -1,0 +1,72 @@
+/* The durability gate: the few lines on which the safety of every engine rests. A message that
+ * claims something about this member's disk waits here until the journal says that the last record
+ * written before the message is durable. The one invariant: messages leave in the order in which
+ * they came, and none leaves before its record. */
+#include "replica/internal.h"
+
+#include "base/panic.h"
+
+#include <string.h>
+
+struct held_message {
+    struct list link;
+    uint64_t lsn;
+    uint16_t to;
+    struct blob *entry;
+    size_t head_size;
+    uint8_t head[];
+};
+
+#define ENGINE_HEAD_MAX 8192
+
+/* Wraps the engine's head into the message that travels. */
+void engine_send(struct replica *r, uint16_t to, struct bytes head, struct blob *entry)
+{
+    uint8_t raw[1 + ENGINE_HEAD_MAX];
+    struct writer w = writer_of(raw, sizeof raw);
+    message_encode(&w, &(struct message){.kind = MESSAGE_ENGINE, .inner = head});
+    ensure(!w.failed);
+    r->world->ops->send(r->world, to, writer_bytes(&w), entry);
+}
+
+void gate_send(struct replica *r, uint16_t to, struct bytes head, struct blob *entry)
+{
+    uint64_t lsn = journal_last(r->journal);
+    if (journal_durable(r->journal) >= lsn) {
+        ensure(list_empty(&r->gate.held));
+        engine_send(r, to, head, entry);
+        return;
+    }
+    struct held_message *held = mem_alloc(r->mem, sizeof *held + head.size);
+    *held = (struct held_message){.lsn = lsn, .to = to, .head_size = head.size};
+    held->entry = blob_keep(entry);
+    if (head.size > 0)
+        memcpy(held->head, head.data, head.size);
+    list_push(&r->gate.held, &held->link);
+    r->gate.held_count++;
+}
+
+static void gate_release(struct replica *r, struct held_message *held)
+{
+    list_remove(&held->link);
+    r->gate.held_count--;
+    blob_drop(held->entry);
+    mem_free(r->mem, held, sizeof *held + held->head_size);
+}
+
+void gate_open(struct replica *r, uint64_t lsn_durable)
+{
+    list_each (at, &r->gate.held) {
+        struct held_message *held = container_of(at, struct held_message, link);
+        if (held->lsn > lsn_durable)
+            break;
+        engine_send(r, held->to, bytes_of(held->head, held->head_size), held->entry);
+        gate_release(r, held);
+    }
+}
+
+void gate_clear(struct replica *r)
+{
+    list_each (at, &r->gate.held)
+        gate_release(r, container_of(at, struct held_message, link));
+}

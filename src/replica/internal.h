@@ -1,0 +1,306 @@
+/* The replica to itself: its parts, each kept by one file.
+ *
+ *     replica.c    boot, the step, effects, the turn of the loop, the timer
+ *     gate.c       messages held until their records are durable
+ *     propose.c    batches: collected, sent to the leader, sent again, answered
+ *     read.c       linearizable reads in shared rounds
+ *     keeper.c     who times the leases, and asking it
+ *     catchup.c    fetching what this member missed; serving others
+ *     snapshots.c  taking snapshots of the own state
+ *     status.c     what it tells about itself
+ */
+#ifndef SYNOD_REPLICA_INTERNAL_H
+#define SYNOD_REPLICA_INTERNAL_H
+
+#include "base/arena.h"
+#include "base/heap.h"
+#include "base/map.h"
+#include "journal/snapshot.h"
+#include "replica/replica.h"
+#include "wire/message.h"
+
+#define MILLISECOND UINT64_C(1000000)
+#define SECOND (1000 * MILLISECOND)
+
+#define BATCH_BYTES_TARGET (512u * 1024) /* a batch is closed when it has grown to this */
+#define BATCH_COMMANDS_MAX 8192u
+#define BATCHES_INFLIGHT_MAX 8u               /* own batches on their way at once */
+#define BACKLOG_BYTES_MAX (64u * 1024 * 1024) /* own batches waiting or on their way */
+#define FORWARDED_BYTES_MAX (64u * 1024 * 1024)
+#define READ_ROUNDS_MAX 8u
+#define RESEND_NS (2 * SECOND)
+
+enum request_kind {
+    REQUEST_NONE,
+    REQUEST_WRITE,
+    REQUEST_READ,
+    REQUEST_RENEW,
+    REQUEST_QUERY,
+    REQUEST_TRANSFER,
+};
+
+/* --- gate.c -------------------------------------------------------------------------------------
+ */
+
+struct gate {
+    struct list held; /* in order; the lsn they wait for never falls */
+    uint64_t held_count;
+};
+
+/* --- propose.c ----------------------------------------------------------------------------------
+ */
+
+/* A closed batch of this member, from its first sending until it is applied here. */
+struct batch {
+    struct list link;
+    struct list requests; /* those still waiting, in index order */
+    struct blob *entry;
+    uint64_t sequence;
+    uint64_t opened_ns; /* when its first command came */
+    uint64_t sent_ns;   /* last time */
+    bool sent;          /* false: to be sent (again) */
+    uint32_t count;
+};
+
+struct proposals {
+    uint64_t incarnation;
+    uint64_t incarnation_lsn; /* nothing is proposed before this record is durable */
+    uint64_t sequence_next;   /* of the batch that is open */
+    struct buffer open;       /* header and commands of the open batch */
+    struct list open_requests;
+    uint32_t open_count;
+    uint64_t open_ns;
+    struct list batches; /* closed and not applied here, in sequence order */
+    uint32_t batches_count;
+    uint64_t backlog_bytes;
+    uint64_t gap_ignored_until; /* echoes of a gap that has been answered by sending again */
+    struct list forwarded;      /* batches of other members, to be proposed by this leader */
+    uint64_t forwarded_bytes;
+};
+
+/* --- read.c -------------------------------------------------------------------------------------
+ */
+
+struct read_round {
+    uint64_t token; /* 0: free */
+    uint64_t slot;
+    bool confirmed; /* waits only for `slot` to be applied */
+    struct list requests;
+};
+
+struct reads {
+    struct list waiting; /* not in a round yet */
+    struct read_round rounds[READ_ROUNDS_MAX];
+    uint64_t token_next;
+    uint64_t retry_ns; /* no round is asked for before */
+};
+
+/* --- keeper.c -----------------------------------------------------------------------------------
+ */
+
+struct lease_clock {
+    struct heap_item due;
+    int64_t id;
+    int64_t ttl;
+    bool expiring; /* its end was proposed at `due.key` less a pause: no renewal any more */
+};
+
+struct keeper {
+    uint16_t node; /* who keeps, as the log says; 0: nobody yet */
+    uint64_t round;
+    struct map clocks; /* lease id -> lease_clock, on every member */
+    struct heap due;   /* the same, by deadline; only meaningful on the keeper */
+    struct list asks;  /* requests that wait for the keeper's word */
+    uint64_t ask_next;
+    uint64_t ask_retry_ns;
+    struct list remote; /* asks of other members, waiting for a confirmed round here */
+};
+
+/* --- catchup.c ----------------------------------------------------------------------------------
+ */
+
+struct fetch {
+    bool active;
+    uint16_t from;
+    uint64_t id;
+    uint64_t slot;     /* the next one wanted */
+    uint64_t deadline; /* give up and let the engine ask again */
+    struct snapshot_receiver *receiver;
+    uint64_t snapshot_slot;
+    uint64_t snapshot_size;
+    bool installing;
+};
+
+/* What is being read for one peer; one request of it at a time. */
+struct serve {
+    struct replica *replica;
+    uint16_t node;
+    uint64_t id;
+    bool log_busy;
+    bool chunk_busy;
+    struct journal_read log;
+    struct snapshot_read chunk;
+};
+
+struct catchup {
+    struct fetch fetch;
+    uint64_t id_next;
+    struct serve serves[MEMBERS_MAX]; /* by place in the configuration */
+};
+
+/* --- snapshots.c --------------------------------------------------------------------------------
+ */
+
+struct snapshots {
+    uint64_t slot; /* of the newest published one */
+    uint64_t size;
+    uint64_t bytes_since; /* of entries applied since */
+    uint64_t slot_begun;  /* of the one being written; 0: none */
+    struct machine_saver *saver;
+    uint64_t restate_lsn; /* once durable, the log before the snapshot may go */
+};
+
+struct replica {
+    struct replica_config config;
+    struct world *world;
+    struct mem *mem;
+    struct configuration configuration;
+    const struct engine_ops *ops;
+    void *engine;
+    size_t engine_size;
+    struct effects *effects;
+    bool booting;
+    bool stepping;
+    bool started;
+    bool failed;
+    bool diverged;
+    bool ready_told;
+    struct journal *journal;
+    struct machine *machine;
+    struct snapshot_config snapshot_config;
+    struct text *boot_error;
+
+    enum role role;
+    uint16_t leader;
+    struct ballot ballot;
+    uint64_t leaderless_since; /* 0: there is a leader */
+    uint64_t armed;
+    uint64_t request_timeout_ns;
+    uint64_t disks[MEMBERS_MAX]; /* what each peer said its disk is, by place; 0: not yet */
+
+    struct gate gate;
+    struct proposals proposals;
+    struct reads reads;
+    struct keeper keeper;
+    struct catchup catchup;
+    struct snapshots snapshots;
+    uint64_t digest_slot; /* last digest point that was stated */
+    bool store_work;      /* compaction has more to do */
+
+    struct request publish; /* makes this member's name and addresses known */
+    struct list transfers;  /* at most one request to hand the leadership over */
+    uint16_t transfer_node;
+    bool transfer_asked;
+    void *stop_owner;
+    void (*stopped)(void *owner);
+    uint64_t stop_deadline;
+
+    uint64_t batches_applied;
+    uint64_t commands_applied;
+    uint64_t reads_served;
+    uint64_t read_rounds;
+    uint64_t requests_failed;
+    struct histogram batch_commands;
+    struct histogram commit_ns;
+};
+
+/* replica.c */
+uint64_t replica_clock(const struct replica *r);
+void replica_step(struct replica *r, struct input input);
+void replica_send(struct replica *r, uint16_t to, const struct message *message,
+                  struct blob *payload);
+void replica_log(struct replica *r, enum log_level level, const char *message, const char *fields);
+void replica_fail(struct replica *r, const char *what);
+/* Listens to the machine's results and leases: after boot and after a snapshot replaced it. */
+void replica_listen(struct replica *r);
+void request_finish(struct request *request, enum status status, const struct result *result);
+/* Why nothing can be asked of this member now; OK if it can. */
+enum status replica_serving(const struct replica *r);
+
+/* Writes the record of this member's incarnation; its lsn. */
+uint64_t replica_state_incarnation(struct replica *r);
+
+/* gate.c */
+void gate_send(struct replica *r, uint16_t to, struct bytes head, struct blob *entry);
+void gate_open(struct replica *r, uint64_t lsn_durable);
+void gate_clear(struct replica *r);
+void engine_send(struct replica *r, uint16_t to, struct bytes head, struct blob *entry);
+
+/* propose.c */
+void proposals_init(struct replica *r);
+void proposals_release(struct replica *r);
+void proposals_begin(struct replica *r);
+/* A command of the replica's own, without anybody waiting for its result. */
+void propose_internal(struct replica *r, const struct command *command);
+void propose_dispatch(struct replica *r);
+/* The way to the leader changed: what is under way must be sent again, in order. */
+void propose_resend(struct replica *r);
+void propose_forwarded(struct replica *r, struct blob *entry);
+void propose_on_result(struct replica *r, uint64_t sequence, uint32_t index,
+                       const struct result *result);
+void propose_on_batch(struct replica *r, uint64_t sequence, enum batch_outcome outcome);
+/* A snapshot was installed: batches up to this sequence were applied without their results. */
+void propose_skip(struct replica *r, uint64_t sequence);
+void propose_expire(struct replica *r, uint64_t now);
+uint64_t propose_wake(const struct replica *r);
+
+/* read.c */
+void reads_init(struct replica *r);
+void reads_add(struct replica *r, struct request *request, enum request_kind kind);
+void reads_dispatch(struct replica *r);
+void reads_on_ok(struct replica *r, uint64_t token, uint64_t slot);
+void reads_on_fail(struct replica *r, uint64_t token);
+void reads_on_applied(struct replica *r);
+void reads_expire(struct replica *r, uint64_t now);
+void reads_fail_all(struct replica *r, enum status status);
+uint64_t reads_wake(const struct replica *r);
+
+/* keeper.c */
+void keeper_init(struct replica *r);
+void keeper_release(struct replica *r);
+void keeper_on_grant(void *owner, const struct lease_info *lease);
+void keeper_on_revoke(void *owner, int64_t id);
+void keeper_on_keeper(struct replica *r, uint16_t node, uint64_t round);
+/* A read round confirmed that this member leads: answer for the lease. */
+void keeper_answer(struct replica *r, struct request *request);
+void keeper_on_ask(struct replica *r, uint16_t from, const struct message *message);
+void keeper_on_tell(struct replica *r, const struct message *message);
+void keeper_ask_again(struct replica *r);
+void keeper_tick(struct replica *r, uint64_t now);
+void keeper_clear(struct replica *r);
+uint64_t keeper_wake(const struct replica *r);
+void keeper_fail_all(struct replica *r, enum status status);
+
+/* catchup.c */
+void catchup_init(struct replica *r);
+void catchup_start(struct replica *r, uint16_t from, uint64_t slot);
+void catchup_on_message(struct replica *r, uint16_t from, const struct message *message,
+                        struct blob *payload);
+void catchup_tick(struct replica *r, uint64_t now);
+uint64_t catchup_wake(const struct replica *r);
+void catchup_release(struct replica *r);
+
+/* snapshots.c */
+void snapshots_consider(struct replica *r);
+void snapshots_on_durable(struct replica *r, uint64_t lsn);
+void snapshots_published(struct replica *r, uint64_t slot, uint64_t size);
+/* Writes again what must outlive the log before the newest snapshot; then that log may go. */
+void snapshots_restate(struct replica *r);
+/* Reads the published snapshot into a new machine. */
+enum status snapshots_load(struct replica *r, uint64_t slot, struct text *error,
+                           struct machine **ret_machine);
+
+/* status.c */
+void histogram_add(struct histogram *histogram, uint64_t first, uint64_t value);
+
+#endif

@@ -1,0 +1,340 @@
+/* Proposals: commands become batches, batches become entries of the log, and the member that took a
+ * command answers it when it applies that entry itself.
+ *
+ * Commands that arrive while the loop turns, or while enough batches are under way, are collected
+ * in one open batch: batching without timers. A closed batch has a sequence number for good; when
+ * the way to the leader changes it is sent again, with all that follow it, and the machine drops
+ * what it has seen. The one invariant: batches are sent in the order of their sequence, so that the
+ * machine, which takes them only in that order, can always go on. */
+#include "replica/internal.h"
+
+#include "base/panic.h"
+
+#include <string.h>
+
+struct forwarded_batch {
+    struct list link;
+    struct blob *entry;
+};
+
+static void open_batch(struct replica *r)
+{
+    struct proposals *p = &r->proposals;
+    buffer_clear(&p->open);
+    buffer_extend(&p->open, BATCH_HEADER_SIZE);
+    list_init(&p->open_requests);
+    p->open_count = 0;
+}
+
+void proposals_init(struct replica *r)
+{
+    struct proposals *p = &r->proposals;
+    buffer_init(&p->open, r->mem, 2 * BACKLOG_BYTES_MAX);
+    list_init(&p->batches);
+    list_init(&p->forwarded);
+    p->sequence_next = 1;
+    open_batch(r);
+}
+
+/* Makes this start distinguishable from every earlier one of this member, durably. */
+void proposals_begin(struct replica *r)
+{
+    r->proposals.incarnation++;
+    r->proposals.incarnation_lsn = replica_state_incarnation(r);
+}
+
+static void forwarded_drop(struct replica *r, struct forwarded_batch *batch)
+{
+    list_remove(&batch->link);
+    r->proposals.forwarded_bytes -= batch->entry->size;
+    blob_drop(batch->entry);
+    mem_free(r->mem, batch, sizeof *batch);
+}
+
+static void batch_free(struct replica *r, struct batch *batch)
+{
+    list_remove(&batch->link);
+    r->proposals.batches_count--;
+    r->proposals.backlog_bytes -= batch->entry->size;
+    blob_drop(batch->entry);
+    mem_free(r->mem, batch, sizeof *batch);
+}
+
+static void finish_all(struct replica *r, struct list *requests, enum status status)
+{
+    while (!list_empty(requests)) {
+        r->requests_failed++;
+        request_finish(container_of(requests->next, struct request, link), status, NULL);
+    }
+}
+
+void proposals_release(struct replica *r)
+{
+    struct proposals *p = &r->proposals;
+    finish_all(r, &p->open_requests, STATUS_STOPPED);
+    while (!list_empty(&p->batches)) {
+        struct batch *batch = container_of(p->batches.next, struct batch, link);
+        finish_all(r, &batch->requests, STATUS_STOPPED);
+        batch_free(r, batch);
+    }
+    while (!list_empty(&p->forwarded))
+        forwarded_drop(r, container_of(p->forwarded.next, struct forwarded_batch, link));
+    buffer_release(&p->open);
+}
+
+/* The open batch gets its number and waits to be sent; a new one opens. */
+static void close_batch(struct replica *r)
+{
+    struct proposals *p = &r->proposals;
+    struct batch_header header = {.origin = r->config.identity->self,
+                                  .incarnation = p->incarnation,
+                                  .sequence = p->sequence_next++,
+                                  .wall_ms = r->world->ops->wall_ms(r->world),
+                                  .count = p->open_count};
+    batch_header_store(p->open.data, &header);
+
+    struct batch *batch = mem_alloc(r->mem, sizeof *batch);
+    *batch = (struct batch){
+        .sequence = header.sequence, .opened_ns = p->open_ns, .count = p->open_count};
+    batch->entry = blob_copy(r->mem, buffer_bytes(&p->open));
+    list_init(&batch->requests);
+    list_splice(&batch->requests, &p->open_requests);
+    list_push(&p->batches, &batch->link);
+    p->batches_count++;
+    p->backlog_bytes += batch->entry->size;
+    if (p->open.capacity > 2 * BATCH_BYTES_TARGET)
+        buffer_release(&p->open);
+    open_batch(r);
+}
+
+static void open_add(struct replica *r, struct request *request, const struct command *command)
+{
+    struct proposals *p = &r->proposals;
+    if (p->open.size >= BATCH_BYTES_TARGET || p->open_count == BATCH_COMMANDS_MAX)
+        close_batch(r);
+    if (p->open_count == 0)
+        p->open_ns = replica_clock(r);
+    command_encode(&p->open, command);
+    ensure(!p->open.failed);
+    if (request != NULL) {
+        request->sequence = p->sequence_next;
+        request->index = p->open_count;
+        list_push(&p->open_requests, &request->link);
+    }
+    p->open_count++;
+}
+
+void propose_internal(struct replica *r, const struct command *command)
+{
+    open_add(r, NULL, command);
+}
+
+void replica_submit(struct replica *r, struct request *request, const struct command *command)
+{
+    enum status status = replica_serving(r);
+    if (status == STATUS_OK &&
+        r->proposals.backlog_bytes + r->proposals.open.size > BACKLOG_BYTES_MAX)
+        status = STATUS_BUSY;
+    if (status != STATUS_OK) {
+        request_finish(request, status, NULL);
+        return;
+    }
+    request->kind = REQUEST_WRITE;
+    request->deadline = replica_clock(r) + r->request_timeout_ns;
+    open_add(r, request, command);
+}
+
+/* Hands a batch to whoever leads; leader_reachable() holds. */
+static void batch_send(struct replica *r, struct blob *entry)
+{
+    if (r->role == ROLE_LEADER)
+        replica_step(r, (struct input){.kind = INPUT_PROPOSE, .entry = entry});
+    else
+        replica_send(r, r->leader, &(struct message){.kind = MESSAGE_FORWARD}, entry);
+}
+
+static void dispatch_forwarded(struct replica *r)
+{
+    struct proposals *p = &r->proposals;
+    while (!list_empty(&p->forwarded) && r->role == ROLE_LEADER && r->ops->room(r->engine) > 0) {
+        struct forwarded_batch *batch =
+            container_of(p->forwarded.next, struct forwarded_batch, link);
+        struct blob *entry = blob_keep(batch->entry);
+        forwarded_drop(r, batch);
+        replica_step(r, (struct input){.kind = INPUT_PROPOSE, .entry = entry});
+        blob_drop(entry);
+    }
+}
+
+static struct batch *first_unsent(struct replica *r)
+{
+    list_each (at, &r->proposals.batches) {
+        struct batch *batch = container_of(at, struct batch, link);
+        if (!batch->sent)
+            return batch;
+    }
+    return NULL;
+}
+
+/* Is there a leader that takes batches now? */
+static bool leader_reachable(const struct replica *r)
+{
+    if (r->role == ROLE_LEADER)
+        return r->ops->room(r->engine) > 0;
+    return r->leader != NODE_NONE && r->leader != r->config.identity->self;
+}
+
+void propose_dispatch(struct replica *r)
+{
+    struct proposals *p = &r->proposals;
+    if (journal_durable(r->journal) < p->incarnation_lsn)
+        return;
+    dispatch_forwarded(r);
+    while (leader_reachable(r)) {
+        struct batch *batch = first_unsent(r);
+        if (batch == NULL) {
+            if (p->open_count == 0 || p->batches_count >= BATCHES_INFLIGHT_MAX)
+                return;
+            close_batch(r);
+            continue;
+        }
+        batch->sent = true;
+        batch->sent_ns = replica_clock(r);
+        /* The step may apply this batch, and so free it. */
+        struct blob *entry = blob_keep(batch->entry);
+        batch_send(r, entry);
+        blob_drop(entry);
+    }
+}
+
+void propose_resend(struct replica *r)
+{
+    list_each (at, &r->proposals.batches)
+        container_of(at, struct batch, link)->sent = false;
+    if (r->role == ROLE_FOLLOWER) {
+        while (!list_empty(&r->proposals.forwarded))
+            forwarded_drop(r,
+                           container_of(r->proposals.forwarded.next, struct forwarded_batch, link));
+    }
+}
+
+/* A leader that is not ready yet keeps what comes; anybody else drops it, and the origin sends
+ * again when it knows better. */
+void propose_forwarded(struct replica *r, struct blob *entry)
+{
+    struct proposals *p = &r->proposals;
+    if (entry == NULL || r->role == ROLE_FOLLOWER ||
+        p->forwarded_bytes + entry->size > FORWARDED_BYTES_MAX)
+        return;
+    struct forwarded_batch *batch = mem_alloc(r->mem, sizeof *batch);
+    batch->entry = blob_keep(entry);
+    list_push(&p->forwarded, &batch->link);
+    p->forwarded_bytes += entry->size;
+}
+
+static struct batch *batch_find(struct replica *r, uint64_t sequence)
+{
+    list_each (at, &r->proposals.batches) {
+        struct batch *batch = container_of(at, struct batch, link);
+        if (batch->sequence == sequence)
+            return batch;
+    }
+    return NULL;
+}
+
+void propose_on_result(struct replica *r, uint64_t sequence, uint32_t index,
+                       const struct result *result)
+{
+    struct batch *batch = batch_find(r, sequence);
+    if (batch == NULL || list_empty(&batch->requests))
+        return;
+    struct request *request = container_of(batch->requests.next, struct request, link);
+    if (request->index == index)
+        request_finish(request, STATUS_OK, result);
+}
+
+void propose_on_batch(struct replica *r, uint64_t sequence, enum batch_outcome outcome)
+{
+    uint64_t now = replica_clock(r);
+    struct batch *batch = batch_find(r, sequence);
+    if (batch == NULL)
+        return;
+    switch (outcome) {
+    case BATCH_APPLIED:
+        ensure(list_empty(&batch->requests));
+        histogram_add(&r->batch_commands, 1, batch->count);
+        histogram_add(&r->commit_ns, 100000, now - batch->opened_ns);
+        r->commands_applied += batch->count;
+        r->batches_applied++;
+        batch_free(r, batch);
+        break;
+    case BATCH_GAP:
+        if (now >= r->proposals.gap_ignored_until) {
+            r->proposals.gap_ignored_until = now + 100 * MILLISECOND;
+            propose_resend(r);
+        }
+        break;
+    case BATCH_DUPLICATE:
+    case BATCH_INVALID:
+        /* It was applied out of our sight (inside a snapshot): its results are gone. */
+        propose_skip(r, sequence);
+        break;
+    }
+}
+
+void propose_skip(struct replica *r, uint64_t sequence)
+{
+    while (!list_empty(&r->proposals.batches)) {
+        struct batch *batch = container_of(r->proposals.batches.next, struct batch, link);
+        if (batch->sequence > sequence)
+            return;
+        finish_all(r, &batch->requests, STATUS_TIMEOUT);
+        batch_free(r, batch);
+    }
+}
+
+static void expire_list(struct replica *r, struct list *requests, uint64_t now)
+{
+    while (!list_empty(requests)) {
+        struct request *request = container_of(requests->next, struct request, link);
+        if (request->deadline > now)
+            return;
+        r->requests_failed++;
+        request_finish(request, STATUS_TIMEOUT, NULL);
+    }
+}
+
+void propose_expire(struct replica *r, uint64_t now)
+{
+    struct proposals *p = &r->proposals;
+    bool stale = false;
+    list_each (at, &p->batches) {
+        struct batch *batch = container_of(at, struct batch, link);
+        expire_list(r, &batch->requests, now);
+        stale |= batch->sent && now - batch->sent_ns >= RESEND_NS;
+    }
+    expire_list(r, &p->open_requests, now);
+    if (stale)
+        propose_resend(r);
+}
+
+static uint64_t earliest(const struct list *requests, uint64_t wake)
+{
+    if (list_empty(requests))
+        return wake;
+    uint64_t deadline = container_of(requests->next, struct request, link)->deadline;
+    return deadline < wake ? deadline : wake;
+}
+
+uint64_t propose_wake(const struct replica *r)
+{
+    const struct proposals *p = &r->proposals;
+    uint64_t wake = earliest(&p->open_requests, TIME_NEVER);
+    for (struct list *at = p->batches.next; at != &p->batches; at = at->next) {
+        const struct batch *batch = container_of(at, struct batch, link);
+        wake = earliest(&batch->requests, wake);
+        if (batch->sent && batch->sent_ns + RESEND_NS < wake)
+            wake = batch->sent_ns + RESEND_NS;
+    }
+    return wake;
+}

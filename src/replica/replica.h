@@ -1,0 +1,51 @@
+/* The replica: one member of the cluster. It feeds inputs to the engine, executes its effects in
+ * order, holds messages back until what they claim is durable, applies what is chosen to the
+ * machine, answers requests (request.h), lets itself and others catch up, times leases while it
+ * leads, and takes snapshots. It touches the outside only through world.h, and no clock but the
+ * world's: over a simulated world it behaves bit for bit as in production.
+ *
+ * The one invariant: nothing leaves this member that claims a record which a crash could still
+ * take. */
+#ifndef SYNOD_REPLICA_REPLICA_H
+#define SYNOD_REPLICA_REPLICA_H
+
+#include "base/text.h"
+#include "consensus/engine.h"
+#include "replica/identity.h"
+#include "replica/request.h"
+#include "world/world.h"
+
+struct replica_config {
+    struct world *world;
+    struct mem *mem;
+    const struct identity *identity; /* outlives the replica */
+    const char *const *client_urls;  /* what this member publishes; outlive the replica */
+    uint32_t client_urls_count;
+    uint64_t heartbeat_ns;
+    uint64_t election_ns;
+    uint64_t quota_bytes;
+    uint64_t snapshot_bytes; /* take a snapshot after so many bytes of log, */
+    uint64_t snapshot_slots; /* or after so many slots, whichever comes first; 0: default */
+    uint64_t segment_bytes;  /* of a log segment; 0: default */
+    void *owner;
+    /* The member cannot go on (its disk failed): the process must end. */
+    void (*on_fatal)(void *owner, const char *what);
+    /* It has caught up with a leader for the first time and can serve. */
+    void (*on_ready)(void *owner);
+};
+
+/* Recovers from the disk (synchronously): snapshot, then log. `error` says what is wrong and what
+ * to do. */
+enum status replica_open(const struct replica_config *config, struct text *error,
+                         struct replica **ret_replica) MUST_CHECK;
+/* What the world is to call; fill in before its links start. */
+struct world_events replica_events(struct replica *replica);
+/* Begins to take part. */
+void replica_start(struct replica *replica);
+/* Graceful stop: hands over the leadership if it leads, then calls `stopped` (within a bounded
+ * time). Requests under way may still complete meanwhile. */
+void replica_stop(struct replica *replica, void *owner, void (*stopped)(void *owner));
+/* Fails every request with STOPPED and frees everything. The world's disk is idle by then. */
+void replica_close(struct replica *replica);
+
+#endif

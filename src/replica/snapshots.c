@@ -1,0 +1,120 @@
+/* Snapshots of the own state: taken when the log has grown enough, written in slices while commands
+ * go on being applied. The one invariant: the log before a snapshot goes only when the snapshot is
+ * published and the engine's restated hard state behind it is durable. */
+#include "replica/internal.h"
+
+#include "base/panic.h"
+
+#define SNAPSHOT_BYTES_DEFAULT (UINT64_C(64) * 1024 * 1024)
+#define SNAPSHOT_SLOTS_DEFAULT UINT64_C(100000)
+#define LOG_KEEP_BYTES (UINT64_C(16) * 1024 * 1024) /* for peers that lag a little */
+#define SNAPSHOTS_KEPT 2
+
+struct load {
+    struct machine_loader *loader;
+};
+
+static enum status load_piece(void *owner, struct bytes piece)
+{
+    struct load *load = owner;
+    return machine_load_piece(load->loader, piece);
+}
+
+enum status snapshots_load(struct replica *r, uint64_t slot, struct text *error,
+                           struct machine **ret_machine)
+{
+    struct machine_config config = {
+        .mem = r->mem,
+        .members = r->configuration.count,
+        .self = identity_member(r->config.identity, r->config.identity->self)->id};
+    struct machine *machine = machine_new(&config);
+    struct lease_events leases = {
+        .owner = r, .on_grant = keeper_on_grant, .on_revoke = keeper_on_revoke};
+    store_lease_listen(machine_store(machine), &leases);
+    *ret_machine = machine;
+    if (slot == 0)
+        return STATUS_OK;
+    struct load load = {.loader = machine_load(machine)};
+    enum status status = snapshot_load(&r->snapshot_config, slot, &load, load_piece, error);
+    enum status end = machine_load_end(load.loader);
+    if (status == STATUS_OK)
+        status = end;
+    if (status == STATUS_OK && machine_slot(machine) != slot)
+        status = STATUS_INVALID;
+    if (status != STATUS_OK && error->size == 0) {
+        text_add(error, "the content of the snapshot in \"snap\" cannot be used: ");
+        text_add(error, status_text(status));
+    }
+    return status;
+}
+
+void snapshots_published(struct replica *r, uint64_t slot, uint64_t size)
+{
+    r->snapshots.slot = slot;
+    r->snapshots.size = size;
+    r->snapshots.bytes_since = 0;
+    snapshot_prune(&r->snapshot_config, SNAPSHOTS_KEPT);
+}
+
+static bool produce(void *owner, struct buffer *slice)
+{
+    struct replica *r = owner;
+    return machine_save_next(r->snapshots.saver, slice);
+}
+
+static void on_written(void *owner, enum status status, uint64_t size)
+{
+    struct replica *r = owner;
+    struct snapshots *s = &r->snapshots;
+    uint64_t slot = s->slot_begun;
+    machine_save_end(s->saver);
+    s->saver = NULL;
+    s->slot_begun = 0;
+    if (status != STATUS_OK) {
+        /* Nothing is lost: the log is still there. A full disk is the likely reason. */
+        replica_log(r, LOG_ERROR, "could not write a snapshot: free some disk space", "");
+        s->bytes_since = 0;
+        return;
+    }
+    uint64_t since = s->bytes_since;
+    snapshots_published(r, slot, size);
+    s->bytes_since = since;
+    snapshots_restate(r);
+}
+
+void snapshots_restate(struct replica *r)
+{
+    replica_step(r, (struct input){.kind = INPUT_SNAPSHOT, .slot = r->snapshots.slot});
+    r->snapshots.restate_lsn = replica_state_incarnation(r);
+    journal_flush(r->journal);
+}
+
+void snapshots_on_durable(struct replica *r, uint64_t lsn)
+{
+    struct snapshots *s = &r->snapshots;
+    if (s->restate_lsn == 0 || lsn < s->restate_lsn)
+        return;
+    journal_trim(r->journal, s->slot, s->restate_lsn, LOG_KEEP_BYTES);
+    s->restate_lsn = 0;
+}
+
+void snapshots_consider(struct replica *r)
+{
+    struct snapshots *s = &r->snapshots;
+    const struct replica_config *c = &r->config;
+    uint64_t bytes = c->snapshot_bytes != 0 ? c->snapshot_bytes : SNAPSHOT_BYTES_DEFAULT;
+    uint64_t slots = c->snapshot_slots != 0 ? c->snapshot_slots : SNAPSHOT_SLOTS_DEFAULT;
+    if (bytes < s->size / 2 && c->snapshot_bytes == 0)
+        bytes = s->size / 2; /* a large state is not written for every few changes */
+    if (s->slot_begun != 0 || r->catchup.fetch.receiver != NULL || r->failed)
+        return;
+    uint64_t applied = machine_slot(r->machine);
+    if (s->bytes_since < bytes && applied - s->slot < slots)
+        return;
+    if (applied == s->slot)
+        return;
+    s->slot_begun = applied;
+    s->bytes_since = 0;
+    s->saver = machine_save(r->machine);
+    snapshot_write(&r->snapshot_config, applied, r->config.identity->era, r, produce, on_written);
+}
