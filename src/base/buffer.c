@@ -33,7 +33,7 @@ uint8_t *buffer_extend(struct buffer *buffer, size_t size)
         return NULL;
     }
     size_t needed = buffer->size + size;
-    if (needed > buffer->capacity) {
+    if (needed > buffer->capacity || buffer->data == NULL) {
         size_t capacity = buffer->capacity < 256 ? 256 : buffer->capacity * 2;
         if (capacity < needed)
             capacity = needed;
@@ -55,8 +55,10 @@ void buffer_consume(struct buffer *buffer, size_t size)
 
 void buffer_append(struct buffer *buffer, struct bytes bytes)
 {
+    if (bytes.size == 0)
+        return;
     uint8_t *at = buffer_extend(buffer, bytes.size);
-    if (at != NULL && bytes.size > 0)
+    if (at != NULL)
         memcpy(at, bytes.data, bytes.size);
 }
 

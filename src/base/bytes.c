@@ -21,8 +21,13 @@ bool bytes_equal(struct bytes a, struct bytes b)
     return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }
 
+/* Even adding zero to NULL is undefined, so a cursor over nothing starts here. */
+static uint8_t nothing[1];
+
 struct reader reader_of(struct bytes bytes)
 {
+    if (bytes.data == NULL)
+        bytes = bytes_of(nothing, 0);
     return (struct reader){bytes.data, bytes.data + bytes.size, false};
 }
 
@@ -106,7 +111,7 @@ struct bytes read_sized(struct reader *r)
 
 struct writer writer_of(void *data, size_t size)
 {
-    uint8_t *at = data;
+    uint8_t *at = data == NULL ? nothing : data;
     return (struct writer){at, at + size, at, false};
 }
 
