@@ -25,8 +25,7 @@ void catchup_init(struct replica *r)
     }
 }
 
-/* --- Fetching
- * ------------------------------------------------------------------------------------- */
+/* --- Fetching -------------------------------------------------------------------------------- */
 
 static void fetch_end(struct replica *r)
 {
@@ -151,8 +150,7 @@ static void fetch_on_chunk(struct replica *r, const struct message *m, struct bl
     snapshot_receive_end(f->receiver, r, on_received);
 }
 
-/* --- Serving
- * -------------------------------------------------------------------------------------- */
+/* --- Serving --------------------------------------------------------------------------------- */
 
 static void serve_nothing(struct serve *s)
 {
@@ -251,8 +249,7 @@ static void serve_chunk(struct replica *r, struct serve *s, const struct message
     snapshot_read(&r->snapshot_config, &s->chunk);
 }
 
-/* --- Messages and time
- * ---------------------------------------------------------------------------- */
+/* --- Messages and time ----------------------------------------------------------------------- */
 
 void catchup_on_message(struct replica *r, uint16_t from, const struct message *m,
                         struct blob *payload)

@@ -22,9 +22,11 @@ struct held_message {
 /* Wraps the engine's head into the message that travels. */
 void engine_send(struct replica *r, uint16_t to, struct bytes head, struct blob *entry)
 {
-    uint8_t raw[1 + ENGINE_HEAD_MAX];
+    uint8_t raw[MESSAGE_ENGINE_OVERHEAD + ENGINE_HEAD_MAX];
     struct writer w = writer_of(raw, sizeof raw);
-    message_encode(&w, &(struct message){.kind = MESSAGE_ENGINE, .inner = head});
+    struct message message = {
+        .kind = MESSAGE_ENGINE, .disk = r->config.identity->disk, .inner = head};
+    message_encode(&w, &message);
     ensure(!w.failed);
     r->world->ops->send(r->world, to, writer_bytes(&w), entry);
 }

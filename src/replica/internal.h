@@ -1,6 +1,7 @@
 /* The replica to itself: its parts, each kept by one file.
  *
  *     replica.c    boot, the step, effects, the turn of the loop, the timer
+ *     memory.c     what it must remember itself: incarnation, disks of the peers
  *     gate.c       messages held until their records are durable
  *     propose.c    batches: collected, sent to the leader, sent again, answered
  *     read.c       linearizable reads in shared rounds
@@ -39,16 +40,23 @@ enum request_kind {
     REQUEST_TRANSFER,
 };
 
-/* --- gate.c -------------------------------------------------------------------------------------
- */
+/* --- memory.c -------------------------------------------------------------------------------- */
+
+struct memory {
+    uint64_t disks[MEMBERS_MAX];    /* of each peer, by place, as it was at first; 0: never met */
+    uint64_t stranger[MEMBERS_MAX]; /* another one that was seen instead, and reported */
+    uint64_t lsn;                   /* of the newest record */
+    uint64_t met_lsn;               /* of the one that last added a disk */
+};
+
+/* --- gate.c ---------------------------------------------------------------------------------- */
 
 struct gate {
     struct list held; /* in order; the lsn they wait for never falls */
     uint64_t held_count;
 };
 
-/* --- propose.c ----------------------------------------------------------------------------------
- */
+/* --- propose.c ------------------------------------------------------------------------------- */
 
 /* A closed batch of this member, from its first sending until it is applied here. */
 struct batch {
@@ -78,8 +86,7 @@ struct proposals {
     uint64_t forwarded_bytes;
 };
 
-/* --- read.c -------------------------------------------------------------------------------------
- */
+/* --- read.c ---------------------------------------------------------------------------------- */
 
 struct read_round {
     uint64_t token; /* 0: free */
@@ -95,8 +102,7 @@ struct reads {
     uint64_t retry_ns; /* no round is asked for before */
 };
 
-/* --- keeper.c -----------------------------------------------------------------------------------
- */
+/* --- keeper.c -------------------------------------------------------------------------------- */
 
 struct lease_clock {
     struct heap_item due;
@@ -116,8 +122,7 @@ struct keeper {
     struct list remote; /* asks of other members, waiting for a confirmed round here */
 };
 
-/* --- catchup.c ----------------------------------------------------------------------------------
- */
+/* --- catchup.c ------------------------------------------------------------------------------- */
 
 struct fetch {
     bool active;
@@ -148,8 +153,7 @@ struct catchup {
     struct serve serves[MEMBERS_MAX]; /* by place in the configuration */
 };
 
-/* --- snapshots.c --------------------------------------------------------------------------------
- */
+/* --- snapshots.c ----------------------------------------------------------------------------- */
 
 struct snapshots {
     uint64_t slot; /* of the newest published one */
@@ -186,8 +190,8 @@ struct replica {
     uint64_t leaderless_since; /* 0: there is a leader */
     uint64_t armed;
     uint64_t request_timeout_ns;
-    uint64_t disks[MEMBERS_MAX]; /* what each peer said its disk is, by place; 0: not yet */
 
+    struct memory memory;
     struct gate gate;
     struct proposals proposals;
     struct reads reads;
@@ -227,8 +231,12 @@ void request_finish(struct request *request, enum status status, const struct re
 /* Why nothing can be asked of this member now; OK if it can. */
 enum status replica_serving(const struct replica *r);
 
-/* Writes the record of this member's incarnation; its lsn. */
-uint64_t replica_state_incarnation(struct replica *r);
+/* memory.c */
+/* Its lsn. */
+uint64_t memory_write(struct replica *r);
+void memory_replay(struct replica *r, struct bytes head);
+/* May this peer, which says that it has this disk, be listened to? */
+bool memory_trusts(struct replica *r, int place, uint64_t disk);
 
 /* gate.c */
 void gate_send(struct replica *r, uint16_t to, struct bytes head, struct blob *entry);

@@ -102,8 +102,7 @@ void keeper_ask_again(struct replica *r)
         container_of(at, struct request, link)->sequence = 0;
 }
 
-/* --- Asking
- * --------------------------------------------------------------------------------------- */
+/* --- Asking ---------------------------------------------------------------------------------- */
 
 static void lease_request(struct replica *r, struct request *request, int64_t id,
                           enum request_kind kind)
@@ -232,8 +231,7 @@ void keeper_on_tell(struct replica *r, const struct message *message)
     }
 }
 
-/* --- Time
- * ----------------------------------------------------------------------------------------- */
+/* --- Time ------------------------------------------------------------------------------------ */
 
 static void expire_due(struct replica *r, uint64_t now)
 {

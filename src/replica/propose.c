@@ -40,7 +40,7 @@ void proposals_init(struct replica *r)
 void proposals_begin(struct replica *r)
 {
     r->proposals.incarnation++;
-    r->proposals.incarnation_lsn = replica_state_incarnation(r);
+    r->proposals.incarnation_lsn = memory_write(r);
 }
 
 static void forwarded_drop(struct replica *r, struct forwarded_batch *batch)

@@ -12,7 +12,7 @@
 
 #define REQUEST_TIMEOUT_NS (5 * SECOND) /* and two election timeouts, as etcd's clients expect */
 #define SEGMENT_BYTES_DEFAULT (UINT64_C(16) * 1024 * 1024)
-#define RECORD_BYTES_MAX (UINT64_C(8) * 1024 * 1024)
+#define RECORD_BYTES_DEFAULT (UINT64_C(8) * 1024 * 1024)
 #define STORE_WORK_BUDGET 2000
 #define STEPS_A_TURN_MAX 64
 
@@ -67,22 +67,14 @@ void replica_send(struct replica *r, uint16_t to, const struct message *message,
 {
     uint8_t raw[MESSAGE_HEAD_MAX];
     struct writer w = writer_of(raw, sizeof raw);
-    message_encode(&w, message);
+    struct message signed_message = *message;
+    signed_message.disk = r->config.identity->disk;
+    message_encode(&w, &signed_message);
     ensure(!w.failed);
     r->world->ops->send(r->world, to, writer_bytes(&w), payload);
 }
 
-uint64_t replica_state_incarnation(struct replica *r)
-{
-    uint8_t raw[8];
-    store_u64(raw, r->proposals.incarnation);
-    struct journal_record record = {
-        .type = RECORD_HOST, .era = r->config.identity->era, .head = bytes_of(raw, sizeof raw)};
-    return journal_append(r->journal, &record);
-}
-
-/* --- Effects
- * -------------------------------------------------------------------------------------- */
+/* --- Effects --------------------------------------------------------------------------------- */
 
 static void effect_persist(struct replica *r, const struct effect *fx)
 {
@@ -235,38 +227,7 @@ void replica_step(struct replica *r, struct input input)
         reads_on_applied(r);
 }
 
-/* --- What the world tells
- * ------------------------------------------------------------------------- */
-
-/* A member that says it is an old one, but whose disk is a new one, has forgotten its promises. */
-static bool peer_trusted(struct replica *r, int place)
-{
-    uint32_t count;
-    const struct command_member *members = machine_members(r->machine, &count);
-    uint64_t disk = r->disks[place];
-    for (uint32_t i = 0; disk != 0 && i < count; i++) {
-        if (members[i].id == r->configuration.members[place].id)
-            return members[i].disk == 0 || members[i].disk == disk;
-    }
-    return disk != 0;
-}
-
-static void on_identity(struct replica *r, int place, uint64_t disk)
-{
-    r->disks[place] = disk;
-    if (peer_trusted(r, place))
-        return;
-    char line[64];
-    struct text fields = text_of(line, sizeof line);
-    text_add(&fields, ",\"member\":\"");
-    text_hex(&fields, r->configuration.members[place].id);
-    text_add(&fields, "\"");
-    replica_log(
-        r, LOG_ERROR,
-        "a member came back without its data directory: it has forgotten what it promised and "
-        "is not listened to; give it its data back",
-        line);
-}
+/* --- What the world tells -------------------------------------------------------------------- */
 
 static void on_message(void *owner, uint16_t from, struct bytes head, struct blob *entry)
 {
@@ -275,11 +236,7 @@ static void on_message(void *owner, uint16_t from, struct bytes head, struct blo
     int place = configuration_place(&r->configuration, from);
     if (!r->started || r->failed || place < 0 || message_decode(head, &message) != STATUS_OK)
         return;
-    if (message.kind == MESSAGE_IDENTITY) {
-        on_identity(r, place, message.disk);
-        return;
-    }
-    if (!peer_trusted(r, place))
+    if (!memory_trusts(r, place, message.disk))
         return;
     switch (message.kind) {
     case MESSAGE_ENGINE:
@@ -308,10 +265,6 @@ static void on_peer(void *owner, uint16_t node, bool up)
     int place = configuration_place(&r->configuration, node);
     if (!r->started || place < 0)
         return;
-    if (up) {
-        struct message hello = {.kind = MESSAGE_IDENTITY, .disk = r->config.identity->disk};
-        replica_send(r, node, &hello, NULL);
-    }
     replica_step(r, (struct input){.kind = INPUT_PEER, .from = node, .up = up});
     if (up && node == r->leader) {
         propose_resend(r);
@@ -335,8 +288,7 @@ static void on_journal_failure(void *owner, enum status status, const char *what
     replica_fail(owner, what);
 }
 
-/* --- The turn
- * ------------------------------------------------------------------------------------- */
+/* --- The turn -------------------------------------------------------------------------------- */
 
 static void transfer_tick(struct replica *r, uint64_t now)
 {
@@ -428,8 +380,7 @@ struct world_events replica_events(struct replica *r)
                                  .on_turn = on_turn};
 }
 
-/* --- The machine's word
- * --------------------------------------------------------------------------- */
+/* --- The machine's word ---------------------------------------------------------------------- */
 
 static void on_result(void *owner, uint64_t sequence, uint32_t index, const struct result *result)
 {
@@ -478,15 +429,13 @@ void replica_listen(struct replica *r)
     machine_listen(r->machine, &events);
 }
 
-/* --- Life
- * ----------------------------------------------------------------------------------------- */
+/* --- Life ------------------------------------------------------------------------------------ */
 
 static void on_record(void *owner, const struct journal_record *record)
 {
     struct replica *r = owner;
     if (record->type == RECORD_HOST) {
-        if (record->head.size == 8 && load_u64(record->head.data) > r->proposals.incarnation)
-            r->proposals.incarnation = load_u64(record->head.data);
+        memory_replay(r, record->head);
         return;
     }
     if (record->era != r->config.identity->era)
@@ -523,16 +472,16 @@ static enum status boot_journal(struct replica *r, struct text *error)
 {
     const struct replica_config *c = &r->config;
     const struct identity *identity = c->identity;
-    struct journal_config config = {.world = r->world,
-                                    .mem = r->mem,
-                                    .cluster = identity->cluster,
-                                    .member = identity_member(identity, identity->self)->id,
-                                    .segment_size = c->segment_bytes != 0 ? c->segment_bytes
-                                                                          : SEGMENT_BYTES_DEFAULT,
-                                    .record_size_max = RECORD_BYTES_MAX,
-                                    .owner = r,
-                                    .on_durable = on_durable,
-                                    .on_failure = on_journal_failure};
+    struct journal_config config = {
+        .world = r->world,
+        .mem = r->mem,
+        .cluster = identity->cluster,
+        .member = identity_member(identity, identity->self)->id,
+        .segment_size = c->segment_bytes != 0 ? c->segment_bytes : SEGMENT_BYTES_DEFAULT,
+        .record_size_max = c->record_bytes != 0 ? c->record_bytes : RECORD_BYTES_DEFAULT,
+        .owner = r,
+        .on_durable = on_durable,
+        .on_failure = on_journal_failure};
     return journal_open(&config, on_record, error, &r->journal);
 }
 
@@ -606,7 +555,6 @@ static void publish(struct replica *r)
         identity_member(r->config.identity, r->config.identity->self);
     struct command command = {.kind = COMMAND_MEMBER};
     command.member.id = self->id;
-    command.member.disk = r->config.identity->disk;
     command.member.name = bytes_text(self->name);
     command.member.peer_urls_count = self->peer_urls_count;
     for (uint32_t i = 0; i < self->peer_urls_count; i++)

@@ -7,7 +7,7 @@
 
 #define SNAPSHOT_BYTES_DEFAULT (UINT64_C(64) * 1024 * 1024)
 #define SNAPSHOT_SLOTS_DEFAULT UINT64_C(100000)
-#define LOG_KEEP_BYTES (UINT64_C(16) * 1024 * 1024) /* for peers that lag a little */
+#define LOG_KEEP_BYTES_DEFAULT (UINT64_C(16) * 1024 * 1024)
 #define SNAPSHOTS_KEPT 2
 
 struct load {
@@ -85,7 +85,7 @@ static void on_written(void *owner, enum status status, uint64_t size)
 void snapshots_restate(struct replica *r)
 {
     replica_step(r, (struct input){.kind = INPUT_SNAPSHOT, .slot = r->snapshots.slot});
-    r->snapshots.restate_lsn = replica_state_incarnation(r);
+    r->snapshots.restate_lsn = memory_write(r);
     journal_flush(r->journal);
 }
 
@@ -94,7 +94,8 @@ void snapshots_on_durable(struct replica *r, uint64_t lsn)
     struct snapshots *s = &r->snapshots;
     if (s->restate_lsn == 0 || lsn < s->restate_lsn)
         return;
-    journal_trim(r->journal, s->slot, s->restate_lsn, LOG_KEEP_BYTES);
+    uint64_t keep = r->config.log_keep_bytes;
+    journal_trim(r->journal, s->slot, s->restate_lsn, keep != 0 ? keep : LOG_KEEP_BYTES_DEFAULT);
     s->restate_lsn = 0;
 }
 

@@ -8,7 +8,6 @@ enum field {
     FIELD_SLOT,
     FIELD_OFFSET,
     FIELD_SIZE,
-    FIELD_DISK,
     FIELD_MORE,
     FIELD_RENEW,
     FIELD_FOUND,
@@ -22,7 +21,6 @@ enum field {
 
 static const uint8_t fields[][FIELDS_MAX] = {
     [MESSAGE_ENGINE] = {FIELD_INNER},
-    [MESSAGE_IDENTITY] = {FIELD_DISK},
     [MESSAGE_FORWARD] = {FIELD_END},
     [MESSAGE_FETCH] = {FIELD_ID, FIELD_SLOT},
     [MESSAGE_LOG] = {FIELD_ID, FIELD_SLOT},
@@ -53,9 +51,6 @@ static void write_field(struct writer *w, enum field field, const struct message
         break;
     case FIELD_SIZE:
         write_u64(w, m->size);
-        break;
-    case FIELD_DISK:
-        write_u64(w, m->disk);
         break;
     case FIELD_MORE:
         write_u8(w, m->more);
@@ -106,9 +101,6 @@ static void read_field(struct reader *r, enum field field, struct message *m)
     case FIELD_SIZE:
         m->size = read_u64(r);
         break;
-    case FIELD_DISK:
-        m->disk = read_u64(r);
-        break;
     case FIELD_MORE:
         m->more = read_flag(r);
         break;
@@ -136,6 +128,7 @@ static void read_field(struct reader *r, enum field field, struct message *m)
 void message_encode(struct writer *w, const struct message *message)
 {
     write_u8(w, (uint8_t)message->kind);
+    write_u64(w, message->disk);
     for (int i = 0; i < FIELDS_MAX && fields[message->kind][i] != FIELD_END; i++)
         write_field(w, fields[message->kind][i], message);
 }
@@ -148,7 +141,7 @@ enum status message_decode(struct bytes head, struct message *ret_message)
         return STATUS_INVALID;
     if (kind == 0 || kind >= KINDS)
         return STATUS_UNSUPPORTED;
-    struct message message = {.kind = kind};
+    struct message message = {.kind = kind, .disk = read_u64(&r)};
     for (int i = 0; i < FIELDS_MAX && fields[kind][i] != FIELD_END; i++)
         read_field(&r, fields[kind][i], &message);
     if (!reader_done(&r))

@@ -11,27 +11,26 @@
 #include "base/status.h"
 
 enum message_kind {
-    MESSAGE_ENGINE = 1,          /* inner: the engine's head; payload: its entry */
-    MESSAGE_IDENTITY = 2,        /* disk: first on a link; the sender's disk */
-    MESSAGE_FORWARD = 3,         /* payload: a batch for the leader to propose */
-    MESSAGE_FETCH = 4,           /* id, slot: please send chosen entries from here on */
-    MESSAGE_LOG = 5,             /* id, slot; payload: the entry chosen there */
-    MESSAGE_LOG_END = 6,         /* id, slot: the answer ends before this slot; more: ask again */
-    MESSAGE_NOTHING = 7,         /* id: cannot help */
-    MESSAGE_SNAPSHOT = 8,        /* id, slot, size: the log begins later; take this snapshot */
-    MESSAGE_SNAPSHOT_READ = 9,   /* id, slot, offset */
-    MESSAGE_SNAPSHOT_CHUNK = 10, /* id, slot, offset; payload: bytes of the file */
-    MESSAGE_LEASE_ASK = 11,      /* id, lease, renew */
-    MESSAGE_LEASE_TELL = 12,     /* id, lease, found, ttl, ttl_granted */
+    MESSAGE_ENGINE = 1,         /* inner: the engine's head; payload: its entry */
+    MESSAGE_FORWARD = 2,        /* payload: a batch for the leader to propose */
+    MESSAGE_FETCH = 3,          /* id, slot: please send chosen entries from here on */
+    MESSAGE_LOG = 4,            /* id, slot; payload: the entry chosen there */
+    MESSAGE_LOG_END = 5,        /* id, slot: the answer ends before this slot; more: ask again */
+    MESSAGE_NOTHING = 6,        /* id: cannot help */
+    MESSAGE_SNAPSHOT = 7,       /* id, slot, size: the log begins later; take this snapshot */
+    MESSAGE_SNAPSHOT_READ = 8,  /* id, slot, offset */
+    MESSAGE_SNAPSHOT_CHUNK = 9, /* id, slot, offset; payload: bytes of the file */
+    MESSAGE_LEASE_ASK = 10,     /* id, lease, renew */
+    MESSAGE_LEASE_TELL = 11,    /* id, lease, found, ttl, ttl_granted */
 };
 
 struct message {
     enum message_kind kind;
+    uint64_t disk; /* on every message: the number of the sender's data directory */
     uint64_t id;
     uint64_t slot;
     uint64_t offset;
     uint64_t size;
-    uint64_t disk;
     bool more;
     bool renew;
     bool found; /* the keeper answered; otherwise it is no keeper: ask again */
@@ -41,8 +40,9 @@ struct message {
     struct bytes inner;
 };
 
-/* Of every head but ENGINE's, whose size is that of `inner` and one. */
+/* Of every head but ENGINE's, which adds `inner` to MESSAGE_ENGINE_OVERHEAD. */
 #define MESSAGE_HEAD_MAX 64
+#define MESSAGE_ENGINE_OVERHEAD 9
 
 /* Writes the head; w->failed if it does not fit. */
 void message_encode(struct writer *w, const struct message *message);

@@ -16,7 +16,7 @@ struct node {
     struct world world;
     struct cluster *cluster;
     uint32_t place;
-    struct fake_disk disk;
+    struct fake_disk *disk;
     struct identity identity;
     struct replica *replica; /* NULL: dead */
     struct world_events events;
@@ -25,7 +25,8 @@ struct node {
     uint64_t life; /* grows with each start: messages of an earlier life are not for this one */
     bool paused;
     bool failed;
-    bool up[CLUSTER_MEMBERS_MAX]; /* what on_peer said last */
+    bool up[CLUSTER_MEMBERS_MAX];          /* what on_peer said last */
+    uint64_t arrival[CLUSTER_MEMBERS_MAX]; /* of the last packet to each */
 };
 
 struct packet {
@@ -72,7 +73,7 @@ struct cluster {
     uint64_t acknowledged;
     uint64_t reads_checked;
     uint64_t value_next;
-    char violation[256];
+    char violation[640];
 };
 
 static void *mem_libc(struct mem *mem, void *at, size_t size_old, size_t size_new)
@@ -93,8 +94,7 @@ static void violate(struct cluster *c, const char *what, uint64_t a, uint64_t b)
                  (unsigned long long)a, (unsigned long long)b, (unsigned long long)(c->now / MS));
 }
 
-/* --- A member's world
- * ----------------------------------------------------------------------------- */
+/* --- A member's world ------------------------------------------------------------------------ */
 
 static struct node *member_of(struct world *world)
 {
@@ -140,6 +140,10 @@ static void op_send(struct world *world, uint16_t to, struct bytes head, struct 
     packet->at = c->now + MS / 10 + prng_below(&c->prng, MS);
     if (prng_below(&c->prng, 50) == 0)
         packet->at += prng_below(&c->prng, 20 * MS);
+    /* A link keeps its order; losses stand for connections that broke. */
+    if (packet->at < m->arrival[place])
+        packet->at = m->arrival[place];
+    m->arrival[place] = packet->at;
     struct packet **link = &c->packets;
     while (*link != NULL && (*link)->at <= packet->at)
         link = &(*link)->next;
@@ -149,13 +153,13 @@ static void op_send(struct world *world, uint16_t to, struct bytes head, struct 
 
 static enum status op_disk_run(struct world *world, struct disk_job *job)
 {
-    struct fake_disk *disk = &member_of(world)->disk;
+    struct fake_disk *disk = member_of(world)->disk;
     return disk->world.ops->disk_run(&disk->world, job);
 }
 
 static void op_disk_submit(struct world *world, enum disk_queue queue, struct disk_job *job)
 {
-    struct fake_disk *disk = &member_of(world)->disk;
+    struct fake_disk *disk = member_of(world)->disk;
     disk->world.ops->disk_submit(&disk->world, queue, job);
 }
 
@@ -176,8 +180,7 @@ static const struct world_ops member_ops = {.now = op_now,
                                             .disk_submit = op_disk_submit,
                                             .log = op_log};
 
-/* --- Life of a member
- * ----------------------------------------------------------------------------- */
+/* --- Life of a member ------------------------------------------------------------------------ */
 
 static void on_fatal(void *owner, const char *what)
 {
@@ -221,7 +224,9 @@ static void member_start(struct node *m)
                                     .election_ns = 1000 * MS,
                                     .quota_bytes = UINT64_MAX,
                                     .snapshot_slots = c->snapshot_slots,
-                                    .segment_bytes = 256 * 1024,
+                                    .segment_bytes = 128 * 1024,
+                                    .record_bytes = 64 * 1024,
+                                    .log_keep_bytes = 1,
                                     .owner = m,
                                     .on_fatal = on_fatal,
                                     .on_ready = on_ready};
@@ -239,6 +244,19 @@ static void member_start(struct node *m)
     m->events = replica_events(m->replica);
     replica_start(m->replica);
     tell_peers(c);
+}
+
+static struct fake_disk *disk_new(struct cluster *c)
+{
+    struct fake_disk *disk = calloc(1, sizeof *disk);
+    fake_init(disk, prng_next(&c->prng));
+    return disk;
+}
+
+static void disk_free(struct fake_disk *disk)
+{
+    fake_release(disk);
+    free(disk);
 }
 
 struct cluster *cluster_new(uint64_t seed, uint32_t members)
@@ -263,7 +281,7 @@ struct cluster *cluster_new(uint64_t seed, uint32_t members)
             m->identity.members[k].node = (uint16_t)(k + 1);
             snprintf(m->identity.members[k].name, IDENTITY_NAME_MAX, "m%u", k + 1);
         }
-        fake_init(&m->disk, prng_next(&c->prng));
+        m->disk = disk_new(c);
         member_start(m);
     }
     return c;
@@ -293,14 +311,17 @@ void cluster_crash(struct cluster *c, uint32_t member, bool power)
     if (m->replica == NULL)
         return;
     forget_clients(c, member);
-    /* The process is gone before anything of it can run again: what closing it sends or finishes
-     * must not count, so its links are down first and its jobs are dropped. */
-    memset(m->up, 0, sizeof m->up);
+    /* What the disk holds is settled at this moment, on a copy. The process that is taken apart
+     * below goes on with the original, and nothing that it still does is seen by anybody. */
+    struct fake_disk *left = calloc(1, sizeof *left);
+    fake_copy(left, m->disk, prng_next(&c->prng));
     if (power)
-        fake_crash(&m->disk);
-    else
-        fake_kill(&m->disk);
+        fake_crash(left);
+    memset(m->up, 0, sizeof m->up);
+    fake_drain(m->disk);
     replica_close(m->replica);
+    disk_free(m->disk);
+    m->disk = left;
     m->replica = NULL;
     m->failed = false;
     tell_peers(c);
@@ -316,8 +337,8 @@ void cluster_wipe(struct cluster *c, uint32_t member)
 {
     struct node *m = &c->members[member];
     cluster_crash(c, member, false);
-    fake_release(&m->disk);
-    fake_init(&m->disk, prng_next(&c->prng));
+    disk_free(m->disk);
+    m->disk = disk_new(c);
     m->identity.disk = prng_next(&c->prng);
     member_start(m);
 }
@@ -326,7 +347,7 @@ void cluster_free(struct cluster *c)
 {
     for (uint32_t i = 0; i < c->count; i++) {
         cluster_crash(c, i, false);
-        fake_release(&c->members[i].disk);
+        disk_free(c->members[i].disk);
     }
     while (c->packets != NULL) {
         struct packet *packet = c->packets;
@@ -341,8 +362,7 @@ void cluster_free(struct cluster *c)
     free(c);
 }
 
-/* --- Time
- * ----------------------------------------------------------------------------------------- */
+/* --- Time ------------------------------------------------------------------------------------ */
 
 static void deliver(struct cluster *c, struct packet *packet)
 {
@@ -361,7 +381,7 @@ static void member_tick(struct cluster *c, struct node *m)
 {
     if (m->replica == NULL || m->paused)
         return;
-    if (c->now >= m->disk_next && fake_step(&m->disk))
+    if (c->now >= m->disk_next && fake_step(m->disk))
         m->disk_next = c->now + 20000 + prng_below(&c->prng, MS / 5);
     if (c->now >= m->timer) {
         m->timer = TIME_NEVER;
@@ -417,8 +437,7 @@ bool cluster_run_until_quiet(struct cluster *c, uint64_t ns)
     return c->waiting == 0;
 }
 
-/* --- Faults
- * --------------------------------------------------------------------------------------- */
+/* --- Faults ---------------------------------------------------------------------------------- */
 
 void cluster_pause(struct cluster *c, uint32_t member, bool paused)
 {
@@ -450,8 +469,7 @@ void cluster_set_snapshot_slots(struct cluster *c, uint64_t slots)
     c->snapshot_slots = slots;
 }
 
-/* --- Clients
- * -------------------------------------------------------------------------------------- */
+/* --- Clients --------------------------------------------------------------------------------- */
 
 static struct bytes key_of(uint32_t key, char raw[8])
 {
@@ -536,8 +554,7 @@ void cluster_read(struct cluster *c, uint32_t member)
     replica_read(m->replica, &client->request);
 }
 
-/* --- What the tests look at
- * ----------------------------------------------------------------------- */
+/* --- What the tests look at ------------------------------------------------------------------ */
 
 static void check_member(struct cluster *c, struct node *m, const struct machine *first)
 {

@@ -11,13 +11,10 @@
 
 static struct message sample(enum message_kind kind)
 {
-    struct message m = {.kind = kind};
+    struct message m = {.kind = kind, .disk = UINT64_C(0xfedcba9876543210)};
     switch (kind) {
     case MESSAGE_ENGINE:
         m.inner = bytes_text("the engine's own head");
-        break;
-    case MESSAGE_IDENTITY:
-        m.disk = UINT64_C(0xfedcba9876543210);
         break;
     case MESSAGE_FORWARD:
         break;
@@ -89,7 +86,7 @@ static void every_kind_survives_the_round_trip(void **state)
 static void every_truncation_and_extension_is_refused(void **state)
 {
     (void)state;
-    for (int kind = MESSAGE_IDENTITY; kind <= MESSAGE_LEASE_TELL; kind++) {
+    for (int kind = MESSAGE_FORWARD; kind <= MESSAGE_LEASE_TELL; kind++) {
         uint8_t raw[MESSAGE_HEAD_MAX + 1];
         struct message sent = sample((enum message_kind)kind);
         struct message got;
