@@ -61,7 +61,7 @@ uint8_t read_u8(struct reader *r)
 uint16_t read_u16(struct reader *r)
 {
     const uint8_t *at = reader_take(r, 2);
-    return at == NULL ? 0 : (uint16_t)(at[0] | at[1] << 8);
+    return (uint16_t)(at == NULL ? 0u : at[0] | (unsigned)at[1] << 8);
 }
 
 uint32_t read_u32(struct reader *r)

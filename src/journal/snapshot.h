@@ -54,7 +54,9 @@ struct snapshot_read {
     uint32_t size;
     void *owner;
     void (*done)(struct snapshot_read *read, enum status status, struct bytes bytes);
+    /* Used inside while the read is under way. */
     struct disk_job job;
+    struct world *world;
     struct mem *mem;
 };
 void snapshot_read(const struct snapshot_config *config, struct snapshot_read *read);
@@ -67,7 +69,7 @@ struct snapshot_receiver *snapshot_receive(const struct snapshot_config *config,
 uint64_t snapshot_receive_offset(const struct snapshot_receiver *receiver);
 /* Copies the bytes; written in the background. */
 void snapshot_receive_chunk(struct snapshot_receiver *receiver, struct bytes bytes);
-/* Consumes the receiver. */
+/* Consumes the receiver. `done` may be called from inside for errors that are known at once. */
 void snapshot_receive_end(struct snapshot_receiver *receiver, void *owner,
                           void (*done)(void *owner, enum status status));
 void snapshot_receive_cancel(struct snapshot_receiver *receiver);

@@ -1,0 +1,276 @@
+/* Recovery: what journal_open does before the first record is written. Everything here is
+ * synchronous.
+ *
+ * The one invariant: when it ends with OK, what was replayed is durable even if the power goes now,
+ * and behind it the log holds nothing but zeros. A process that died may have left its last batch
+ * in the page cache only, or after a failed sync in pages that the system believes to be clean; so
+ * the last batch is written and synced once more, together with zeros over whatever a torn batch
+ * left behind. */
+#include "journal/journal_internal.h"
+#include "journal/scan.h"
+
+#include <string.h>
+
+/* The first segment of a new log is small, so that a new member answers at once; the next one has
+ * the configured size and is made in the background. */
+#define FIRST_SEGMENT_SIZE (1u << 20)
+
+struct file_number {
+    uint64_t number;
+    bool whole; /* false: one that was being made */
+};
+
+struct recovery {
+    struct journal *journal;
+    journal_replay_fn replay;
+    struct text *error;
+    struct scan scan;
+    struct segment current; /* being scanned */
+    struct buffer files;    /* of struct file_number, in name order */
+    uint8_t *image;
+    uint64_t image_capacity;
+};
+
+static enum status explain(struct recovery *recovery, const char *doing, const struct disk_job *job)
+{
+    text_add(recovery->error, doing);
+    text_add(recovery->error, ": ");
+    disk_explain(recovery->error, job);
+    return job->status;
+}
+
+static enum status run(struct recovery *recovery, const char *doing, struct disk_job *job)
+{
+    if (disk_run(recovery->journal->config.world, job) == STATUS_OK)
+        return STATUS_OK;
+    return explain(recovery, doing, job);
+}
+
+static void on_listed(void *owner, const char *name)
+{
+    struct recovery *recovery = owner;
+    struct file_number file = {.whole = true};
+    if (!name_number(name, LOG_SUFFIX, &file.number)) {
+        file.whole = false;
+        if (!name_number(name, LOG_SUFFIX_NEW, &file.number))
+            return;
+    }
+    buffer_append(&recovery->files, bytes_of(&file, sizeof file));
+}
+
+static uint64_t files_count(const struct recovery *recovery)
+{
+    return recovery->files.size / sizeof(struct file_number);
+}
+
+static struct file_number file_at(const struct recovery *recovery, uint64_t i)
+{
+    struct file_number file;
+    memcpy(&file, recovery->files.data + i * sizeof file, sizeof file);
+    return file;
+}
+
+static void on_record(void *owner, const struct scan_record *found)
+{
+    struct recovery *recovery = owner;
+    struct journal *journal = recovery->journal;
+    const struct record_header *header = &found->header;
+    struct journal_record record = {
+        .lsn = header->lsn,
+        .type = header->type,
+        .located = (header->flags & RECORD_LOCATED) != 0,
+        .era = header->era,
+        .slot = header->slot,
+        .head = found->head,
+    };
+    if (record.located)
+        positions_put(&journal->positions, header->slot,
+                      (struct position){found->segment, found->offset});
+    if (header->slot > recovery->current.slot_max)
+        recovery->current.slot_max = header->slot;
+    recovery->current.lsn_last = header->lsn;
+    if (found->entry.size > 0)
+        record.entry = blob_copy(journal->config.mem, found->entry);
+    recovery->replay(journal->config.owner, &record);
+    blob_drop(record.entry);
+}
+
+static void reserve_image(struct recovery *recovery, uint64_t size)
+{
+    if (size <= recovery->image_capacity)
+        return;
+    mem_free(recovery->journal->config.mem, recovery->image, recovery->image_capacity);
+    recovery->image = mem_alloc(recovery->journal->config.mem, size);
+    recovery->image_capacity = size;
+}
+
+static enum status read_image(struct recovery *recovery, uint64_t number, int file, uint64_t offset,
+                              uint64_t size, uint64_t *ret_moved)
+{
+    reserve_image(recovery, size);
+    struct disk_job job = {
+        .op = DISK_READ, .file = file, .offset = offset, .into = recovery->image, .size = size};
+    name_format(job.name, LOG_DIRECTORY, number, LOG_SUFFIX);
+    enum status status = run(recovery, "cannot read the log", &job);
+    *ret_moved = job.moved;
+    return status;
+}
+
+static enum status recover_segment(struct recovery *recovery, uint64_t number)
+{
+    struct journal *journal = recovery->journal;
+    struct disk_job job = {.op = DISK_OPEN};
+    name_format(job.name, LOG_DIRECTORY, number, LOG_SUFFIX);
+    enum status status = run(recovery, "cannot open the log", &job);
+    if (status != STATUS_OK)
+        return status;
+    uint64_t size = job.size <= SEGMENT_SIZE_MAX ? job.size : SEGMENT_HEADER_SIZE;
+    recovery->current = (struct segment){.number = number, .file = job.file, .size = size};
+    uint64_t moved = 0;
+    if (size > 0)
+        status = read_image(recovery, number, job.file, 0, size, &moved);
+    struct segment_header header = {0};
+    if (status == STATUS_OK)
+        status = scan_segment(&recovery->scan, number, bytes_of(recovery->image, moved), &header);
+    if (status != STATUS_OK) {
+        disk_close_now(journal->config.world, job.file);
+        return status;
+    }
+    recovery->current.seed = header.seed;
+    recovery->current.used = SEGMENT_RECORDS_AT;
+    journal_segment_add(journal, &recovery->current);
+    return STATUS_OK;
+}
+
+static enum status remove_now(struct recovery *recovery, uint64_t number, const char *suffix)
+{
+    struct disk_job job = {.op = DISK_REMOVE};
+    name_format(job.name, LOG_DIRECTORY, number, suffix);
+    return run(recovery, "cannot remove an unused log segment", &job);
+}
+
+/* Reads everything; segments that were only being made are removed. */
+static enum status recover_records(struct recovery *recovery)
+{
+    struct journal *journal = recovery->journal;
+    scan_init(&recovery->scan, recovery, on_record, recovery->error);
+    recovery->scan.cluster = journal->config.cluster;
+    recovery->scan.member = journal->config.member;
+    enum status status = STATUS_OK;
+    for (uint64_t i = 0; i < files_count(recovery) && status == STATUS_OK; i++) {
+        struct file_number file = file_at(recovery, i);
+        status = file.whole ? recover_segment(recovery, file.number)
+                            : remove_now(recovery, file.number, LOG_SUFFIX_NEW);
+    }
+    return status == STATUS_OK ? scan_finish(&recovery->scan) : status;
+}
+
+/* Segments behind the end hold nothing, or a torn batch: they go, the last one first, so that the
+ * numbers stay consecutive. */
+static enum status remove_unused(struct recovery *recovery)
+{
+    struct journal *journal = recovery->journal;
+    while (journal->segments_count > 0) {
+        const struct segment *segment = journal_active(journal);
+        if (segment->number == recovery->scan.tail_segment)
+            break;
+        enum status status = remove_now(recovery, segment->number, LOG_SUFFIX);
+        if (status != STATUS_OK)
+            return status;
+        disk_close_now(journal->config.world, segment->file);
+        journal->stats.segments--;
+        journal->stats.disk_bytes -= segment->size;
+        journal->segments_count--;
+    }
+    return STATUS_OK;
+}
+
+static enum status write_tail(struct recovery *recovery)
+{
+    const struct scan *scan = &recovery->scan;
+    struct segment *segment = journal_active(recovery->journal);
+    segment->used = scan->tail_offset;
+    uint64_t size = scan->tail_nonzero - scan->tail_batch;
+    if (size == 0)
+        return STATUS_OK;
+    uint64_t moved;
+    enum status status =
+        read_image(recovery, segment->number, segment->file, scan->tail_batch, size, &moved);
+    if (status != STATUS_OK)
+        return status;
+    uint64_t whole = scan->tail_offset - scan->tail_batch;
+    memset(recovery->image + whole, 0, size - whole);
+    struct bytes part = bytes_of(recovery->image, size);
+    struct disk_job job = {.op = DISK_WRITE,
+                           .file = segment->file,
+                           .offset = scan->tail_batch,
+                           .parts = &part,
+                           .parts_count = 1,
+                           .sync = true};
+    name_format(job.name, LOG_DIRECTORY, segment->number, LOG_SUFFIX);
+    return run(recovery, "cannot write the end of the log", &job);
+}
+
+static enum status create_first(struct recovery *recovery)
+{
+    struct journal *journal = recovery->journal;
+    uint64_t size = journal->config.segment_size;
+    if (size > FIRST_SEGMENT_SIZE)
+        size = FIRST_SEGMENT_SIZE;
+    uint8_t bytes[SEGMENT_HEADER_SIZE];
+    struct segment segment;
+    spare_header_fill(journal, 1, size, &segment, bytes);
+    struct disk_job job = {.op = DISK_CREATE, .size = size};
+    name_format(job.name, LOG_DIRECTORY, 1, LOG_SUFFIX_NEW);
+    name_format(job.to, LOG_DIRECTORY, 1, LOG_SUFFIX);
+    enum status status = run(recovery, "cannot create the log", &job);
+    if (status != STATUS_OK)
+        return status;
+    segment.file = job.file;
+    journal_segment_add(journal, &segment);
+    struct bytes part = bytes_of(bytes, sizeof bytes);
+    job.op = DISK_WRITE;
+    job.parts = &part;
+    job.parts_count = 1;
+    job.sync = true;
+    status = run(recovery, "cannot create the log", &job);
+    if (status != STATUS_OK)
+        return status;
+    job.op = DISK_RENAME;
+    return run(recovery, "cannot create the log", &job);
+}
+
+static enum status recover(struct recovery *recovery)
+{
+    struct journal *journal = recovery->journal;
+    struct disk_job job = {.op = DISK_MAKE_DIRECTORY};
+    name_copy(job.name, LOG_DIRECTORY);
+    enum status status = run(recovery, "cannot make the directory of the log", &job);
+    if (status == STATUS_OK)
+        status =
+            disk_list(journal->config.world, LOG_DIRECTORY, recovery, on_listed, recovery->error);
+    if (status == STATUS_OK)
+        status = recover_records(recovery);
+    if (status == STATUS_OK)
+        status = remove_unused(recovery);
+    if (status == STATUS_OK)
+        status = journal->segments_count > 0 ? write_tail(recovery) : create_first(recovery);
+    /* A segment that was named by a process that died: is its name on the disk? */
+    job.op = DISK_SYNC_DIRECTORY;
+    if (status == STATUS_OK)
+        status = run(recovery, "cannot sync the directory of the log", &job);
+    return status;
+}
+
+enum status journal_recover(struct journal *journal, journal_replay_fn replay, struct text *error)
+{
+    struct recovery recovery = {.journal = journal, .replay = replay, .error = error};
+    buffer_init(&recovery.files, journal->config.mem, UINT32_MAX);
+    enum status status = recover(&recovery);
+    journal->lsn_last = recovery.scan.lsn_next - 1;
+    journal->lsn_durable = journal->lsn_last;
+    journal->chain = recovery.scan.chain;
+    buffer_release(&recovery.files);
+    mem_free(journal->config.mem, recovery.image, recovery.image_capacity);
+    return status;
+}

@@ -1,0 +1,41 @@
+/* What the files of the snapshots share: a stream that checks a file as it is read, and the names.
+ *
+ * The one invariant: a stream never holds more than SNAPSHOT_STREAM_SIZE bytes of the file. */
+#ifndef SYNOD_JOURNAL_SNAPSHOT_INTERNAL_H
+#define SYNOD_JOURNAL_SNAPSHOT_INTERNAL_H
+
+#include "journal/names.h"
+#include "journal/snapshot.h"
+#include "journal/snapshot_format.h"
+
+#define SNAPSHOT_DIRECTORY "snap"
+#define SNAPSHOT_SUFFIX ".snap"
+#define SNAPSHOT_SUFFIX_WRITING ".tmp"
+#define SNAPSHOT_SUFFIX_RECEIVING ".part"
+#define SNAPSHOT_STREAM_SIZE (1u << 20)
+
+typedef enum status (*snapshot_consume_fn)(void *owner, struct bytes piece);
+
+struct snapshot_stream {
+    struct mem *mem;
+    struct snapshot_check check;
+    uint64_t cluster; /* the header has to agree with these two */
+    uint64_t slot;
+    uint64_t offset; /* of the next read */
+    uint8_t *data;
+    size_t fill;
+};
+
+void snapshot_stream_init(struct snapshot_stream *stream, const struct snapshot_config *config,
+                          uint64_t slot);
+void snapshot_stream_release(struct snapshot_stream *stream);
+/* Fills in a job that reads on. */
+void snapshot_stream_next(const struct snapshot_stream *stream, int file, struct disk_job *job);
+/* Takes what the job has read. ret_end: the file is whole. `consume` may be NULL. */
+enum status snapshot_stream_take(struct snapshot_stream *stream, uint64_t moved, void *owner,
+                                 snapshot_consume_fn consume, bool *ret_end) MUST_CHECK;
+/* Reads an open file to its end, now. */
+enum status snapshot_stream_run(struct snapshot_stream *stream, struct world *world, int file,
+                                void *owner, snapshot_consume_fn consume) MUST_CHECK;
+
+#endif
