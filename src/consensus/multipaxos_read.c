@@ -1,0 +1,228 @@
+/* Linearizable reads by read index: at which slot does the state contain everything that was
+ * complete when the read came?
+ *
+ * The leader notes how far it has delivered, then asks whether it still leads, and believes it when
+ * no phase 1 quorum can do without one of those who said yes: then nobody took over in between.
+ * The one invariant: a round is sent after the reads that it confirms were registered, and its
+ * number is never used twice. Reads that wait while rounds are under way share the next one. */
+#include "consensus/multipaxos.h"
+
+#include "base/panic.h"
+
+#include <string.h>
+
+static struct multipaxos_read *read_add(struct multipaxos *p)
+{
+    for (uint32_t i = 0; i < MULTIPAXOS_READS_MAX; i++) {
+        struct multipaxos_read *read = &p->reads[i];
+        if (read->state != READ_FREE)
+            continue;
+        memset(read, 0, sizeof *read);
+        read->state = READ_WAITING;
+        read->deadline = p->now + p->config.election_ns;
+        p->reads_count++;
+        return read;
+    }
+    return NULL;
+}
+
+static void read_remove(struct multipaxos *p, struct multipaxos_read *read)
+{
+    ensure(read->state != READ_FREE);
+    ensure(p->reads_count > 0);
+    read->state = READ_FREE;
+    p->reads_count--;
+}
+
+void multipaxos_on_read(struct multipaxos *p, uint64_t token, struct effects *fx)
+{
+    struct multipaxos_read *read = read_add(p);
+    if (read == NULL) {
+        effects_read_fail(fx, token);
+        return;
+    }
+    read->token = token;
+    read->id = p->read_id++;
+}
+
+static void read_answer(struct multipaxos *p, struct multipaxos_read *read, struct effects *fx)
+{
+    if (read->from == NODE_NONE) {
+        effects_read_ok(fx, read->token, read->slot);
+    } else {
+        struct multipaxos_message message = multipaxos_compose(p, MESSAGE_READ_INDEX_OK);
+        message.id = read->id;
+        message.slot = read->slot;
+        multipaxos_send(p, fx, read->from, &message, NULL);
+    }
+    read_remove(p, read);
+}
+
+/* A round confirms the reads of all rounds before it, too. */
+static void read_confirm(struct multipaxos *p, const struct multipaxos_round *round,
+                         struct effects *fx)
+{
+    uint64_t id = round->id;
+    if (quorum_phase1(&p->config.configuration->quorums, p->everybody & ~round->acks))
+        return;
+    for (uint32_t i = 0; i < MULTIPAXOS_READS_MAX; i++)
+        if (p->reads[i].state == READ_CONFIRMING && p->reads[i].round <= id)
+            read_answer(p, &p->reads[i], fx);
+    for (uint32_t i = 0; i < MULTIPAXOS_ROUNDS_MAX; i++)
+        if (p->rounds[i].id <= id)
+            p->rounds[i].id = 0;
+}
+
+static void read_send_round(struct multipaxos *p, struct multipaxos_round *round,
+                            struct effects *fx)
+{
+    struct multipaxos_message message = multipaxos_compose(p, MESSAGE_READ_ROUND);
+    message.id = round->id;
+    round->sent_ns = p->now;
+    multipaxos_broadcast(p, fx, &message, NULL);
+}
+
+static void read_start_round(struct multipaxos *p, struct multipaxos_round *round,
+                             struct effects *fx)
+{
+    bool wanted = false;
+    for (uint32_t i = 0; i < MULTIPAXOS_READS_MAX; i++) {
+        struct multipaxos_read *read = &p->reads[i];
+        if (read->state != READ_WAITING)
+            continue;
+        read->state = READ_CONFIRMING;
+        read->slot = p->chosen_upto;
+        read->round = p->round_id + 1;
+        wanted = true;
+    }
+    if (!wanted)
+        return;
+    round->id = ++p->round_id;
+    round->acks = p->self;
+    read_send_round(p, round, fx);
+    read_confirm(p, round, fx);
+}
+
+void multipaxos_on_read_round(struct multipaxos *p, uint16_t from,
+                              const struct multipaxos_message *message, struct effects *fx)
+{
+    if (!multipaxos_follow(p, from, message->ballot, fx))
+        return;
+    struct multipaxos_message ack = multipaxos_compose(p, MESSAGE_READ_ACK);
+    ack.id = message->id;
+    multipaxos_send(p, fx, from, &ack, NULL);
+}
+
+void multipaxos_on_read_ack(struct multipaxos *p, struct multipaxos_peer *peer,
+                            const struct multipaxos_message *message, struct effects *fx)
+{
+    if (!multipaxos_ready(p) || ballot_compare(message->ballot, p->ballot) != 0)
+        return;
+    peer->hears_us = true;
+    for (uint32_t i = 0; i < MULTIPAXOS_ROUNDS_MAX; i++) {
+        struct multipaxos_round *round = &p->rounds[i];
+        if (round->id == 0 || round->id != message->id)
+            continue;
+        round->acks |= configuration_bit(p->config.configuration, peer->node);
+        read_confirm(p, round, fx);
+        return;
+    }
+}
+
+void multipaxos_on_read_index(struct multipaxos *p, uint16_t from,
+                              const struct multipaxos_message *message)
+{
+    if (!multipaxos_leads(p))
+        return; /* the peer asks whoever leads, again and again until it gives up */
+    for (uint32_t i = 0; i < MULTIPAXOS_READS_MAX; i++)
+        if (p->reads[i].state != READ_FREE && p->reads[i].from == from &&
+            p->reads[i].id == message->id)
+            return;
+    struct multipaxos_read *read = read_add(p);
+    if (read == NULL)
+        return;
+    read->from = from;
+    read->id = message->id;
+}
+
+void multipaxos_on_read_index_ok(struct multipaxos *p, const struct multipaxos_message *message,
+                                 struct effects *fx)
+{
+    for (uint32_t i = 0; i < MULTIPAXOS_READS_MAX; i++) {
+        struct multipaxos_read *read = &p->reads[i];
+        if (read->state == READ_FREE || read->from != NODE_NONE || read->id != message->id)
+            continue;
+        effects_read_ok(fx, read->token, message->slot);
+        read_remove(p, read);
+        return;
+    }
+}
+
+void multipaxos_reads_reset(struct multipaxos *p)
+{
+    for (uint32_t i = 0; i < MULTIPAXOS_READS_MAX && p->reads_count > 0; i++) {
+        struct multipaxos_read *read = &p->reads[i];
+        if (read->state == READ_FREE)
+            continue;
+        if (read->from != NODE_NONE)
+            read_remove(p, read);
+        else
+            read->state = READ_WAITING;
+    }
+    memset(p->rounds, 0, sizeof p->rounds);
+}
+
+static void read_ask_leader(struct multipaxos *p, struct multipaxos_read *read, struct effects *fx)
+{
+    struct multipaxos_message message = multipaxos_compose(p, MESSAGE_READ_INDEX);
+    message.id = read->id;
+    read->state = READ_FORWARDED;
+    multipaxos_send(p, fx, p->leader, &message, NULL);
+}
+
+static void read_send_newest_round_again(struct multipaxos *p, struct effects *fx)
+{
+    struct multipaxos_round *newest = NULL;
+    for (uint32_t i = 0; i < MULTIPAXOS_ROUNDS_MAX; i++)
+        if (p->rounds[i].id != 0 && (newest == NULL || p->rounds[i].id > newest->id))
+            newest = &p->rounds[i];
+    if (newest != NULL && p->now - newest->sent_ns >= p->config.heartbeat_ns / 2)
+        read_send_round(p, newest, fx);
+}
+
+void multipaxos_reads_tick(struct multipaxos *p, struct effects *fx)
+{
+    if (p->reads_count == 0)
+        return;
+    for (uint32_t i = 0; i < MULTIPAXOS_READS_MAX; i++) {
+        struct multipaxos_read *read = &p->reads[i];
+        if (read->state == READ_FREE)
+            continue;
+        if (p->now >= read->deadline) {
+            if (read->from == NODE_NONE)
+                effects_read_fail(fx, read->token);
+            read_remove(p, read);
+        } else if (read->state == READ_FORWARDED && p->leader != NODE_NONE) {
+            read_ask_leader(p, read, fx);
+        }
+    }
+    read_send_newest_round_again(p, fx);
+}
+
+void multipaxos_pump_reads(struct multipaxos *p, struct effects *fx)
+{
+    if (p->reads_count == 0)
+        return;
+    if (multipaxos_ready(p)) {
+        for (uint32_t i = 0; i < MULTIPAXOS_ROUNDS_MAX; i++) {
+            if (p->rounds[i].id != 0)
+                continue;
+            read_start_round(p, &p->rounds[i], fx);
+            return;
+        }
+    } else if (p->phase == PHASE_FOLLOWING && p->leader != NODE_NONE) {
+        for (uint32_t i = 0; i < MULTIPAXOS_READS_MAX; i++)
+            if (p->reads[i].state == READ_WAITING)
+                read_ask_leader(p, &p->reads[i], fx);
+    }
+}

@@ -1,0 +1,925 @@
+/* The simulated cluster: see support_cluster.h. Hosts are as simple as the contract of the engine
+ * allows: effects in order, a SEND held until what stands before it is durable, a crash that loses
+ * any part of the log that was not. */
+#include "consensus/support_cluster.h"
+
+#include "base/hash.h"
+#include "base/panic.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum event_kind {
+    EVENT_MESSAGE,
+    EVENT_DURABLE,
+    EVENT_FETCH,    /* the request arrives at `from` */
+    EVENT_CHOSEN,   /* an answer arrives */
+    EVENT_SNAPSHOT, /* own snapshot is durable */
+    EVENT_INSTALL,  /* a peer's snapshot is durable here */
+    EVENT_PEER,
+    EVENT_CRASH, /* and a restart */
+};
+
+struct cluster_event {
+    uint64_t time;
+    uint64_t sequence;
+    enum event_kind kind;
+    uint32_t place; /* whom it concerns */
+    uint32_t boot;
+    uint16_t from;
+    bool up;
+    uint64_t slot;
+    uint64_t lsn;
+    uint8_t head_size;
+    uint8_t head[MULTIPAXOS_HEAD_MAX];
+    struct blob *entry;
+};
+
+static struct cluster *cluster_running;
+
+static noreturn void cluster_fail(const struct cluster *c, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    fprintf(stderr, "seed %llu, %.3f ms: ", (unsigned long long)c->options.seed,
+            (double)c->now / 1e6);
+    vfprintf(stderr, format, list);
+    fprintf(stderr, "\n");
+    va_end(list);
+    abort();
+}
+
+static void cluster_panic(const char *file, int line, const char *what)
+{
+    fprintf(stderr, "%s:%d: %s\n", file, line, what);
+    if (cluster_running != NULL)
+        cluster_fail(cluster_running, "an engine panicked");
+    abort();
+}
+
+static void *cluster_resize(struct mem *mem, void *at, size_t size_old, size_t size_new)
+{
+    (void)mem;
+    (void)size_old;
+    if (size_new == 0) {
+        free(at);
+        return NULL;
+    }
+    return realloc(at, size_new);
+}
+
+uint64_t cluster_random(struct cluster *c, uint64_t from, uint64_t to)
+{
+    return from + prng_below(&c->prng, to - from + 1);
+}
+
+bool cluster_chance(struct cluster *c, uint32_t percent)
+{
+    return percent > 0 && prng_below(&c->prng, 100) < percent;
+}
+
+const struct multipaxos *cluster_engine(const struct cluster *c, uint32_t place)
+{
+    return c->members[place].engine;
+}
+
+/* Events: a binary heap by time, then by order of creation. */
+
+static bool event_before(const struct cluster_event *a, const struct cluster_event *b)
+{
+    return a->time != b->time ? a->time < b->time : a->sequence < b->sequence;
+}
+
+static void event_push(struct cluster *c, struct cluster_event *event)
+{
+    if (c->events_count == c->events_capacity) {
+        c->events_capacity = c->events_capacity * 2 + 64;
+        c->events = realloc(c->events, c->events_capacity * sizeof *c->events);
+    }
+    uint32_t at = c->events_count++;
+    while (at > 0 && event_before(event, c->events[(at - 1) / 2])) {
+        c->events[at] = c->events[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    c->events[at] = event;
+}
+
+static struct cluster_event *event_pop(struct cluster *c)
+{
+    struct cluster_event *top = c->events[0];
+    struct cluster_event *last = c->events[--c->events_count];
+    uint32_t at = 0;
+    for (;;) {
+        uint32_t child = at * 2 + 1;
+        if (child >= c->events_count)
+            break;
+        if (child + 1 < c->events_count && event_before(c->events[child + 1], c->events[child]))
+            child++;
+        if (!event_before(c->events[child], last))
+            break;
+        c->events[at] = c->events[child];
+        at = child;
+    }
+    if (c->events_count > 0)
+        c->events[at] = last;
+    return top;
+}
+
+static struct cluster_event *event_new(struct cluster *c, enum event_kind kind, uint32_t place,
+                                       uint64_t time)
+{
+    struct cluster_event *event = calloc(1, sizeof *event);
+    event->kind = kind;
+    event->place = place;
+    event->boot = c->members[place].boot;
+    event->time = time;
+    event->sequence = c->sequence++;
+    return event;
+}
+
+static void event_free(struct cluster_event *event)
+{
+    blob_drop(event->entry);
+    free(event);
+}
+
+/* The network. */
+
+static uint32_t cluster_place(const struct cluster *c, uint16_t node)
+{
+    int place = configuration_place(&c->configuration, node);
+    assert_true(place >= 0);
+    return (uint32_t)place;
+}
+
+static uint64_t network_delay(struct cluster *c)
+{
+    return cluster_random(c, c->options.delay_min_ns, c->options.delay_max_ns);
+}
+
+static void network_transmit(struct cluster *c, uint32_t from, uint32_t to, const uint8_t *head,
+                             uint8_t head_size, struct blob *entry)
+{
+    if (c->cut[from][to] || cluster_chance(c, c->options.loss) || !c->members[to].alive)
+        return;
+    uint64_t time = c->now + network_delay(c);
+    if (c->options.fifo) {
+        if (time <= c->arrived[from][to])
+            time = c->arrived[from][to] + 1;
+        c->arrived[from][to] = time;
+    }
+    struct cluster_event *event = event_new(c, EVENT_MESSAGE, to, time);
+    event->from = c->members[from].node;
+    event->head_size = head_size;
+    memcpy(event->head, head, head_size);
+    event->entry = blob_keep(entry);
+    if (!c->options.fifo)
+        event->boot = 0; /* a datagram finds whoever lives there now */
+    event_push(c, event);
+}
+
+static uint64_t value_of(const struct blob *entry)
+{
+    return entry == NULL ? 0 : load_u64(entry->data);
+}
+
+/* M2: in one ballot, one value a slot; even over restarts of the proposer. */
+static void oracle_proposed(struct cluster *c, const struct multipaxos_message *message,
+                            const struct blob *entry)
+{
+    uint64_t key = hash_fold(hash_fold(message->slot, message->ballot.round), message->ballot.node);
+    for (uint32_t i = 0; i < CLUSTER_PROPOSED; i++) {
+        uint32_t at = (uint32_t)(key + i) % CLUSTER_PROPOSED;
+        if (c->proposed[at].slot == 0) {
+            c->proposed[at].slot = message->slot;
+            c->proposed[at].ballot = message->ballot;
+            c->proposed[at].value = value_of(entry);
+            return;
+        }
+        if (c->proposed[at].slot == message->slot &&
+            ballot_compare(c->proposed[at].ballot, message->ballot) == 0) {
+            if (c->proposed[at].value != value_of(entry))
+                cluster_fail(c, "two values in slot %llu and one ballot",
+                             (unsigned long long)message->slot);
+            return;
+        }
+    }
+    cluster_fail(c, "the table of proposals is full");
+}
+
+static void raise_ballot(struct ballot *at, struct ballot to)
+{
+    if (ballot_compare(to, *at) > 0)
+        *at = to;
+}
+
+/* M4, M8: what was promised or accepted towards others must be found after any crash. */
+static void oracle_claimed(struct cluster *c, uint32_t from,
+                           const struct multipaxos_message *message)
+{
+    struct cluster_member *m = &c->members[from];
+    if (message->kind == MESSAGE_PROMISE || message->kind == MESSAGE_PREPARE)
+        raise_ballot(&m->promise_sent, message->ballot);
+    if (message->kind == MESSAGE_ACCEPTED && message->slot < CLUSTER_SLOTS)
+        raise_ballot(&m->accepted_sent[message->slot], message->ballot);
+}
+
+static void oracle_remembered(const struct cluster *c, uint32_t place)
+{
+    const struct cluster_member *m = &c->members[place];
+    const struct multipaxos *p = m->engine;
+    if (p->unsound)
+        return; /* it knows that it forgot */
+    if (ballot_compare(p->promised, m->promise_sent) < 0)
+        cluster_fail(c, "member %u forgot a promise", place + 1);
+    for (uint64_t slot = p->chosen_upto + 1; slot < CLUSTER_SLOTS; slot++) {
+        const struct multipaxos_cell *cell = multipaxos_window_find(p, slot);
+        if (ballot_is_zero(m->accepted_sent[slot]) || (cell != NULL && cell->chosen))
+            continue;
+        if (cell != NULL && cell->accepted && c->chosen[slot] == value_of(cell->entry) + 1)
+            continue; /* what is delivered is acknowledged in any ballot without a new record */
+        if (cell == NULL || ballot_compare(cell->vbal, m->accepted_sent[slot]) < 0)
+            cluster_fail(c, "member %u forgot what it accepted at slot %llu", place + 1,
+                         (unsigned long long)slot);
+    }
+}
+
+static void network_send(struct cluster *c, uint32_t from, uint16_t node, const uint8_t *head,
+                         uint8_t head_size, struct blob *entry)
+{
+    uint32_t to = cluster_place(c, node);
+    struct multipaxos_message message;
+    if (!multipaxos_message_decode(bytes_of(head, head_size), 1, &message))
+        cluster_fail(c, "an engine sent a malformed message");
+    if (message.kind == MESSAGE_ACCEPT)
+        oracle_proposed(c, &message, entry);
+    oracle_claimed(c, from, &message);
+    if (c->trace && message.kind != MESSAGE_HEARTBEAT)
+        printf("%10.3f  %u -> %u  kind %u flags %x ballot %llu.%u upto %llu from %llu slot %llu\n",
+               (double)c->now / 1e6, from + 1, to + 1, message.kind, message.flags,
+               (unsigned long long)message.ballot.round, message.ballot.node,
+               (unsigned long long)message.chosen_upto, (unsigned long long)message.from,
+               (unsigned long long)message.slot);
+    if (c->filter != NULL && !c->filter(c, c->members[from].node, node, &message))
+        return;
+    network_transmit(c, from, to, head, head_size, entry);
+    if (cluster_chance(c, c->options.duplicate))
+        network_transmit(c, from, to, head, head_size, entry);
+}
+
+/* The host. */
+
+static void host_step(struct cluster *c, uint32_t place, struct input input);
+
+static void host_append(struct cluster *c, uint32_t place, const struct effect *effect)
+{
+    struct cluster_member *m = &c->members[place];
+    if (m->log_count == m->log_capacity) {
+        m->log_capacity = m->log_capacity * 2 + 64;
+        m->log = realloc(m->log, m->log_capacity * sizeof *m->log);
+    }
+    struct cluster_record *record = &m->log[m->log_count++];
+    memset(record, 0, sizeof *record);
+    record->type = effect->type;
+    record->lsn = effect->lsn.value;
+    record->slot = effect->slot;
+    record->head_size = (uint8_t)effect->head.size;
+    memcpy(record->head, effect->head.data, effect->head.size);
+    record->entry = blob_keep(effect->entry);
+    uint64_t time = c->now + cluster_random(c, c->options.disk_min_ns, c->options.disk_max_ns);
+    if (time < m->durable_time)
+        time = m->durable_time;
+    m->durable_time = time;
+    struct cluster_event *event = event_new(c, EVENT_DURABLE, place, time);
+    event->lsn = record->lsn;
+    event_push(c, event);
+    bool hard = record->type == RECORD_HARD;
+    if (cluster_chance(c, hard ? c->options.crash_on_hard : c->options.crash_on_value))
+        event_push(c, event_new(c, EVENT_CRASH, place, c->now + 1 + network_delay(c)));
+}
+
+static void host_hold(struct cluster *c, uint32_t place, const struct effect *effect, uint64_t lsn)
+{
+    struct cluster_member *m = &c->members[place];
+    if (m->held_first == m->held_count && lsn <= m->durable) {
+        network_send(c, place, effect->to, effect->head.data, (uint8_t)effect->head.size,
+                     effect->entry);
+        return;
+    }
+    if (m->held_count == m->held_capacity) {
+        m->held_capacity = m->held_capacity * 2 + 64;
+        m->held = realloc(m->held, m->held_capacity * sizeof *m->held);
+    }
+    struct cluster_held *held = &m->held[m->held_count++];
+    held->lsn = lsn;
+    held->to = effect->to;
+    held->head_size = (uint8_t)effect->head.size;
+    memcpy(held->head, effect->head.data, effect->head.size);
+    held->entry = blob_keep(effect->entry);
+}
+
+static void host_release_held(struct cluster *c, uint32_t place)
+{
+    struct cluster_member *m = &c->members[place];
+    while (m->held_first < m->held_count && m->held[m->held_first].lsn <= m->durable) {
+        struct cluster_held *held = &m->held[m->held_first++];
+        network_send(c, place, held->to, held->head, held->head_size, held->entry);
+        blob_drop(held->entry);
+    }
+    if (m->held_first == m->held_count)
+        m->held_first = m->held_count = 0;
+}
+
+/* M1, M5: one value a slot for ever, in order, without a gap. */
+static void host_deliver(struct cluster *c, uint32_t place, uint64_t slot, const struct blob *entry)
+{
+    struct cluster_member *m = &c->members[place];
+    if (slot != m->applied + 1)
+        cluster_fail(c, "member %u delivered slot %llu after %llu", place + 1,
+                     (unsigned long long)slot, (unsigned long long)m->applied);
+    if (slot >= CLUSTER_SLOTS)
+        cluster_fail(c, "the table of slots is full");
+    uint64_t value = value_of(entry);
+    if (c->chosen[slot] == 0)
+        c->chosen[slot] = value + 1;
+    if (c->chosen[slot] != value + 1)
+        cluster_fail(c, "member %u delivered %llu at slot %llu, where %llu was chosen", place + 1,
+                     (unsigned long long)value, (unsigned long long)slot,
+                     (unsigned long long)c->chosen[slot] - 1);
+    m->applied = slot;
+    if (slot > c->delivered_max)
+        c->delivered_max = slot;
+}
+
+static void host_read_ok(struct cluster *c, uint32_t place, const struct effect *effect)
+{
+    struct cluster_member *m = &c->members[place];
+    m->reads_ok++;
+    m->read_slot_last = effect->slot;
+    if (effect->slot < c->read_floor[effect->token % CLUSTER_READS])
+        cluster_fail(c, "a read at member %u is stale: slot %llu, but %llu was delivered before",
+                     place + 1, (unsigned long long)effect->slot,
+                     (unsigned long long)c->read_floor[effect->token % CLUSTER_READS]);
+}
+
+static void host_fetch(struct cluster *c, uint32_t place, const struct effect *effect)
+{
+    struct cluster_member *m = &c->members[place];
+    uint32_t from = cluster_place(c, effect->to);
+    if (m->fetching_until > c->now || c->cut[place][from])
+        return;
+    m->fetching_until = c->now + 2 * c->options.delay_max_ns + 2 * MS;
+    struct cluster_event *event = event_new(c, EVENT_FETCH, from, c->now + network_delay(c));
+    event->from = m->node;
+    event->slot = effect->slot;
+    event_push(c, event);
+}
+
+/* Ballots grow with every change of leader, and the leader of a ballot is its owner. */
+static void host_role(struct cluster *c, uint32_t place, const struct effect *effect)
+{
+    struct cluster_member *m = &c->members[place];
+    if (effect->role == ROLE_LEADER) {
+        if (effect->ballot.node != m->node)
+            cluster_fail(c, "member %u leads in another's ballot", place + 1);
+        if (m->role != ROLE_LEADER && ballot_compare(effect->ballot, m->ballot) < 0)
+            cluster_fail(c, "member %u leads in an old ballot", place + 1);
+    }
+    if (c->trace)
+        printf("%10.3f  %u role %u leader %u ballot %llu.%u\n", (double)c->now / 1e6, place + 1,
+               effect->role, effect->to, (unsigned long long)effect->ballot.round,
+               effect->ballot.node);
+    m->role = effect->role;
+    m->leader = effect->to;
+    m->ballot = effect->ballot;
+}
+
+static void host_execute(struct cluster *c, uint32_t place)
+{
+    struct cluster_member *m = &c->members[place];
+    uint64_t lsn = m->log_count > m->log_first ? m->log[m->log_count - 1].lsn : m->durable;
+    for (uint32_t i = 0; i < m->fx->count; i++) {
+        struct effect *effect = &m->fx->items[i];
+        switch (effect->kind) {
+        case EFFECT_PERSIST:
+            host_append(c, place, effect);
+            lsn = effect->lsn.value;
+            break;
+        case EFFECT_SEND:
+            host_hold(c, place, effect, lsn);
+            break;
+        case EFFECT_SEND_EARLY:
+            network_send(c, place, effect->to, effect->head.data, (uint8_t)effect->head.size,
+                         effect->entry);
+            break;
+        case EFFECT_DELIVER:
+            host_deliver(c, place, effect->slot, effect->entry);
+            break;
+        case EFFECT_READ_OK:
+            host_read_ok(c, place, effect);
+            break;
+        case EFFECT_READ_FAIL:
+            m->reads_failed++;
+            break;
+        case EFFECT_REJECT:
+            m->rejected++;
+            break;
+        case EFFECT_FETCH:
+            host_fetch(c, place, effect);
+            break;
+        case EFFECT_ROLE:
+            host_role(c, place, effect);
+            break;
+        }
+    }
+}
+
+static void host_step(struct cluster *c, uint32_t place, struct input input)
+{
+    struct cluster_member *m = &c->members[place];
+    input.now = c->now;
+    effects_clear(m->fx);
+    engine_multipaxos.step(m->engine, &input, m->fx);
+    engine_multipaxos.check(m->engine);
+    c->steps++;
+    host_execute(c, place);
+}
+
+/* Catch-up: from the durable log what is in it, otherwise the snapshot. */
+
+/* The last record of the slot, durable or not: one before it may hold a value that lost. */
+static const struct cluster_record *host_find_entry(const struct cluster_member *m, uint64_t slot)
+{
+    for (uint32_t i = m->log_count; i > m->log_first; i--) {
+        const struct cluster_record *record = &m->log[i - 1];
+        if (record->type == RECORD_ENTRY && record->slot == slot)
+            return record->lsn <= m->durable ? record : NULL;
+    }
+    return NULL;
+}
+
+static void host_serve_fetch(struct cluster *c, const struct cluster_event *request)
+{
+    struct cluster_member *m = &c->members[request->place];
+    uint32_t to = cluster_place(c, request->from);
+    if (!c->members[to].alive || c->cut[request->place][to])
+        return;
+    uint64_t time = c->now + network_delay(c);
+    for (uint64_t slot = request->slot; slot < request->slot + 8 && slot <= m->applied; slot++) {
+        const struct cluster_record *record = host_find_entry(m, slot);
+        struct cluster_event *event = NULL;
+        if (record != NULL) {
+            event = event_new(c, EVENT_CHOSEN, to, time++);
+            event->entry = blob_keep(record->entry);
+            event->slot = slot;
+            event->up = slot + 1 == request->slot + 8 || slot == m->applied;
+        } else if (m->snapshot >= slot) {
+            event = event_new(c, EVENT_INSTALL, to, time + c->options.disk_max_ns);
+            event->slot = m->snapshot;
+            slot = m->applied; /* and nothing else */
+        } else {
+            return; /* not durable yet */
+        }
+        event->from = m->node;
+        event_push(c, event);
+    }
+}
+
+static void host_trim(struct cluster *c, uint32_t place)
+{
+    struct cluster_member *m = &c->members[place];
+    if (m->trim_lsn == 0 || m->trim_lsn > m->durable)
+        return;
+    uint32_t spared = (uint32_t)cluster_random(c, 0, 4);
+    while (m->log_first < m->log_count && m->log[m->log_first].lsn + spared < m->trim_lsn &&
+           m->log[m->log_first].slot <= m->snapshot) {
+        blob_drop(m->log[m->log_first].entry);
+        m->log_first++;
+    }
+    m->trim_lsn = 0;
+}
+
+static void host_snapshot_durable(struct cluster *c, uint32_t place, uint64_t slot)
+{
+    struct cluster_member *m = &c->members[place];
+    if (slot <= m->snapshot)
+        return;
+    m->snapshot = slot;
+    if (m->applied < slot) {
+        m->applied = slot;
+        m->snapshots_installed++;
+    }
+    host_step(c, place, (struct input){.kind = INPUT_SNAPSHOT, .slot = slot});
+    m->trim_lsn = m->fx->lsn_last.value;
+}
+
+static void host_durable(struct cluster *c, uint32_t place, uint64_t lsn)
+{
+    struct cluster_member *m = &c->members[place];
+    if (lsn <= m->durable)
+        return;
+    m->durable = lsn;
+    host_release_held(c, place);
+    host_step(c, place, (struct input){.kind = INPUT_DURABLE, .lsn = {lsn}});
+    host_trim(c, place);
+}
+
+static void host_event(struct cluster *c, const struct cluster_event *event)
+{
+    uint32_t place = event->place;
+    struct cluster_member *m = &c->members[place];
+    if (!m->alive || (event->boot != 0 && event->boot != m->boot))
+        return;
+    switch (event->kind) {
+    case EVENT_MESSAGE:
+        host_step(c, place,
+                  (struct input){.kind = INPUT_MESSAGE,
+                                 .from = event->from,
+                                 .head = bytes_of(event->head, event->head_size),
+                                 .entry = event->entry});
+        break;
+    case EVENT_DURABLE:
+        host_durable(c, place, event->lsn);
+        break;
+    case EVENT_FETCH:
+        host_serve_fetch(c, event);
+        break;
+    case EVENT_CHOSEN:
+        if (event->up) /* the last part of an answer */
+            m->fetching_until = 0;
+        host_step(c, place,
+                  (struct input){.kind = INPUT_CHOSEN, .slot = event->slot, .entry = event->entry});
+        break;
+    case EVENT_SNAPSHOT:
+    case EVENT_INSTALL:
+        host_snapshot_durable(c, place, event->slot);
+        break;
+    case EVENT_CRASH:
+        cluster_crash(c, place);
+        cluster_restart(c, place);
+        break;
+    case EVENT_PEER:
+        host_step(c, place,
+                  (struct input){.kind = INPUT_PEER, .from = event->from, .up = event->up});
+        break;
+    }
+}
+
+/* The world. */
+
+struct cluster_options cluster_options_default(uint64_t seed)
+{
+    return (struct cluster_options){
+        .members = 3,
+        .seed = seed,
+        .heartbeat_ns = 100 * MS,
+        .election_ns = 1000 * MS,
+        .delay_min_ns = MS / 10,
+        .delay_max_ns = MS / 2,
+        .disk_min_ns = MS / 5,
+        .disk_max_ns = MS,
+        .window_slots = 16,
+        .tail_slots = 8,
+        .fifo = true,
+        .hints = true,
+    };
+}
+
+static struct engine_config cluster_engine_config(struct cluster *c, uint32_t place)
+{
+    return (struct engine_config){
+        .era = 1,
+        .self = c->members[place].node,
+        .configuration = &c->configuration,
+        .heartbeat_ns = c->options.heartbeat_ns,
+        .election_ns = c->options.election_ns,
+        .window_slots = c->options.window_slots,
+        .window_bytes = 4096,
+        .tail_slots = c->options.tail_slots,
+        .tail_bytes = 256,
+        .seed = prng_next(&c->prng),
+    };
+}
+
+static void cluster_boot(struct cluster *c, uint32_t place)
+{
+    struct cluster_member *m = &c->members[place];
+    struct engine_config config = cluster_engine_config(c, place);
+    m->boot++;
+    m->alive = true;
+    m->paused = false;
+    m->role = ROLE_FOLLOWER;
+    m->leader = NODE_NONE;
+    m->fetching_until = 0;
+    m->trim_lsn = 0;
+    m->durable_time = c->now;
+    m->applied = m->snapshot;
+    m->engine = malloc(engine_multipaxos.size(&config));
+    engine_multipaxos.init(m->engine, &config);
+    effects_init(m->fx, (struct lsn){m->durable});
+    if (m->snapshot > 0)
+        host_step(c, place, (struct input){.kind = INPUT_SNAPSHOT, .slot = m->snapshot});
+    for (uint32_t i = m->log_first; i < m->log_count; i++) {
+        const struct cluster_record *record = &m->log[i];
+        host_step(c, place,
+                  (struct input){.kind = INPUT_RECORD,
+                                 .type = record->type,
+                                 .lsn = {record->lsn},
+                                 .slot = record->slot,
+                                 .head = bytes_of(record->head, record->head_size),
+                                 .entry = record->entry});
+    }
+    oracle_remembered(c, place);
+    host_step(c, place, (struct input){.kind = INPUT_START});
+}
+
+static void cluster_hint(struct cluster *c, uint32_t place, uint32_t about, bool up)
+{
+    if (!c->options.hints || !c->members[place].alive)
+        return;
+    uint64_t time = c->now + cluster_random(c, MS / 10, MS);
+    if (time <= c->arrived[about][place])
+        time = c->arrived[about][place] + 1; /* a connection ends after what was sent on it */
+    struct cluster_event *event = event_new(c, EVENT_PEER, place, time);
+    event->from = c->members[about].node;
+    event->up = up;
+    event_push(c, event);
+}
+
+void cluster_crash(struct cluster *c, uint32_t place)
+{
+    struct cluster_member *m = &c->members[place];
+    if (!m->alive)
+        return;
+    m->alive = false;
+    effects_clear(m->fx);
+    engine_multipaxos.release(m->engine);
+    free(m->engine);
+    m->engine = NULL;
+    /* What was being written may be there or not. */
+    uint64_t last = m->log_count > m->log_first ? m->log[m->log_count - 1].lsn : m->durable;
+    uint64_t kept = cluster_random(c, m->durable, last < m->durable ? m->durable : last);
+    while (m->log_count > m->log_first && m->log[m->log_count - 1].lsn > kept)
+        blob_drop(m->log[--m->log_count].entry);
+    m->durable = kept;
+    for (uint32_t i = m->held_first; i < m->held_count; i++)
+        blob_drop(m->held[i].entry);
+    m->held_first = m->held_count = 0;
+    for (uint32_t i = 0; i < c->options.members; i++)
+        if (i != place && !c->cut[place][i])
+            cluster_hint(c, i, place, false);
+}
+
+void cluster_restart(struct cluster *c, uint32_t place)
+{
+    if (c->members[place].alive)
+        return;
+    cluster_boot(c, place);
+    for (uint32_t i = 0; i < c->options.members; i++) {
+        if (i == place || !c->members[i].alive || c->cut[place][i] || c->cut[i][place])
+            continue;
+        cluster_hint(c, i, place, true);
+        cluster_hint(c, place, i, true);
+    }
+}
+
+void cluster_pause(struct cluster *c, uint32_t place, bool paused)
+{
+    c->members[place].paused = paused;
+}
+
+void cluster_cut(struct cluster *c, uint32_t from, uint32_t to, bool cut)
+{
+    c->cut[from][to] = cut;
+}
+
+void cluster_cut_both(struct cluster *c, uint32_t a, uint32_t b, bool cut)
+{
+    c->cut[a][b] = cut;
+    c->cut[b][a] = cut;
+}
+
+void cluster_isolate(struct cluster *c, uint32_t place, bool cut)
+{
+    for (uint32_t i = 0; i < c->options.members; i++)
+        if (i != place)
+            cluster_cut_both(c, place, i, cut);
+}
+
+void cluster_heal(struct cluster *c)
+{
+    memset(c->cut, 0, sizeof c->cut);
+    for (uint32_t i = 0; i < c->options.members; i++) {
+        cluster_pause(c, i, false);
+        cluster_restart(c, i);
+    }
+}
+
+struct cluster *cluster_new(struct cluster_options options)
+{
+    struct cluster *c = calloc(1, sizeof *c);
+    panic_set_hook(cluster_panic);
+    cluster_running = c;
+    c->options = options;
+    c->prng = prng_seed(options.seed);
+    c->mem.resize = cluster_resize;
+    c->now = 1;
+    c->configuration.count = options.members;
+    c->configuration.quorums =
+        options.quorums.count > 0 ? options.quorums : quorum_majority(options.members);
+    assert_true(quorum_system_valid(&c->configuration.quorums, options.members));
+    for (uint32_t i = 0; i < options.members; i++) {
+        c->members[i].node = (uint16_t)(i + 1);
+        c->members[i].fx = malloc(sizeof *c->members[i].fx);
+        c->members[i].fx->count = 0;
+        c->configuration.members[i] = (struct member){.id = 100 + i, .node = (uint16_t)(i + 1)};
+    }
+    for (uint32_t i = 0; i < options.members; i++)
+        cluster_boot(c, i);
+    for (uint32_t i = 0; i < options.members; i++)
+        for (uint32_t k = 0; k < options.members; k++)
+            if (i != k)
+                cluster_hint(c, i, k, true);
+    return c;
+}
+
+void cluster_free(struct cluster *c)
+{
+    for (uint32_t i = 0; i < c->options.members; i++) {
+        struct cluster_member *m = &c->members[i];
+        cluster_crash(c, i);
+        for (uint32_t k = m->log_first; k < m->log_count; k++)
+            blob_drop(m->log[k].entry);
+        free(m->log);
+        free(m->held);
+        free(m->fx);
+    }
+    while (c->events_count > 0)
+        event_free(event_pop(c));
+    free(c->events);
+    if (c->mem.used != 0)
+        cluster_fail(c, "%zu bytes of entries leaked", c->mem.used);
+    cluster_running = NULL;
+    free(c);
+}
+
+/* The member whose engine wants to be woken first, and when. */
+static uint64_t cluster_next_wake(const struct cluster *c, uint32_t *ret_place)
+{
+    uint64_t next = TIME_NEVER;
+    for (uint32_t i = 0; i < c->options.members; i++) {
+        const struct cluster_member *m = &c->members[i];
+        if (!m->alive || m->paused)
+            continue;
+        uint64_t wake = engine_multipaxos.wake(m->engine);
+        if (wake < next) {
+            next = wake;
+            *ret_place = i;
+        }
+    }
+    return next;
+}
+
+/* One event or one deadline; false if there is none until then. */
+static bool cluster_advance(struct cluster *c, uint64_t until)
+{
+    uint32_t place = 0;
+    uint64_t wake = cluster_next_wake(c, &place);
+    uint64_t event_time = c->events_count > 0 ? c->events[0]->time : TIME_NEVER;
+    if (wake > until && event_time > until)
+        return false;
+    if (wake <= event_time) {
+        if (wake > c->now)
+            c->now = wake;
+        host_step(c, place, (struct input){.kind = INPUT_TIME});
+        return true;
+    }
+    if (event_time > c->now)
+        c->now = event_time;
+    struct cluster_event *event = event_pop(c);
+    if (c->members[event->place].paused && c->members[event->place].alive) {
+        event->time = c->now + MS;
+        event_push(c, event);
+        return true;
+    }
+    host_event(c, event);
+    event_free(event);
+    return true;
+}
+
+void cluster_run(struct cluster *c, uint64_t until)
+{
+    uint64_t steps_at_once = 0;
+    uint64_t time = c->now;
+    while (cluster_advance(c, until)) {
+        steps_at_once = c->now == time ? steps_at_once + 1 : 0;
+        time = c->now;
+        if (steps_at_once > 100000)
+            cluster_fail(c, "the cluster is busy without time passing");
+    }
+    if (c->now < until)
+        c->now = until;
+}
+
+void cluster_run_for(struct cluster *c, uint64_t duration)
+{
+    cluster_run(c, c->now + duration);
+}
+
+uint64_t cluster_run_until(struct cluster *c, bool (*done)(struct cluster *c), uint64_t within)
+{
+    uint64_t begin = c->now;
+    while (!done(c)) {
+        if (!cluster_advance(c, begin + within))
+            cluster_fail(c, "not within %.1f ms", (double)within / 1e6);
+    }
+    return c->now - begin;
+}
+
+bool cluster_propose(struct cluster *c, uint32_t place)
+{
+    struct cluster_member *m = &c->members[place];
+    if (!m->alive || m->paused || engine_multipaxos.room(m->engine) == 0)
+        return false;
+    uint8_t bytes[64] = {0};
+    store_u64(bytes, ++c->values);
+    struct blob *entry = blob_copy(&c->mem, bytes_of(bytes, cluster_random(c, 8, 64)));
+    uint64_t rejected = m->rejected;
+    host_step(c, place, (struct input){.kind = INPUT_PROPOSE, .entry = entry, .token = c->values});
+    blob_drop(entry);
+    if (m->rejected != rejected)
+        cluster_fail(c, "member %u rejected a proposal that it had room for", place + 1);
+    return true;
+}
+
+void cluster_read(struct cluster *c, uint32_t place)
+{
+    if (!c->members[place].alive || c->members[place].paused)
+        return;
+    c->read_floor[c->reads % CLUSTER_READS] = c->delivered_max;
+    host_step(c, place, (struct input){.kind = INPUT_READ, .token = c->reads++});
+}
+
+void cluster_transfer(struct cluster *c, uint32_t place, uint16_t node)
+{
+    if (c->members[place].alive && !c->members[place].paused)
+        host_step(c, place, (struct input){.kind = INPUT_TRANSFER, .node = node});
+}
+
+void cluster_snapshot(struct cluster *c, uint32_t place)
+{
+    struct cluster_member *m = &c->members[place];
+    if (!m->alive || m->applied <= m->snapshot)
+        return;
+    struct cluster_event *event =
+        event_new(c, EVENT_SNAPSHOT, place,
+                  c->now + cluster_random(c, c->options.disk_min_ns, 4 * c->options.disk_max_ns));
+    event->slot = m->applied;
+    event_push(c, event);
+}
+
+void cluster_inject(struct cluster *c, uint32_t to, uint16_t from,
+                    const struct multipaxos_message *message, struct blob *entry)
+{
+    uint8_t buffer[MULTIPAXOS_HEAD_MAX];
+    struct bytes head = multipaxos_message_encode(message, 1, buffer);
+    host_step(c, to,
+              (struct input){.kind = INPUT_MESSAGE, .from = from, .head = head, .entry = entry});
+}
+
+int cluster_leader(const struct cluster *c)
+{
+    int leader = -1;
+    for (uint32_t i = 0; i < c->options.members; i++) {
+        const struct cluster_member *m = &c->members[i];
+        if (!m->alive || m->paused || m->role != ROLE_LEADER)
+            continue;
+        if (leader < 0 || ballot_compare(m->ballot, c->members[leader].ballot) > 0)
+            leader = (int)i;
+    }
+    return leader;
+}
+
+bool cluster_has_leader(struct cluster *c)
+{
+    return cluster_leader(c) >= 0;
+}
+
+bool cluster_converged(struct cluster *c)
+{
+    int leader = cluster_leader(c);
+    if (leader < 0)
+        return false;
+    for (uint32_t i = 0; i < c->options.members; i++) {
+        const struct cluster_member *m = &c->members[i];
+        if (!m->alive || m->applied != c->delivered_max || m->leader != c->members[leader].node)
+            return false;
+    }
+    return true;
+}
