@@ -1,0 +1,48 @@
+/* Failures: what a call that was not carried out is answered with. The text is part of the API:
+ * clients compare it letter by letter, and look at the code second. */
+#ifndef SYNOD_FRONT_ETCD_FAILURE_H
+#define SYNOD_FRONT_ETCD_FAILURE_H
+
+#include "base/status.h"
+#include "store/refusal.h"
+
+/* gRPC's status codes. */
+enum grpc_code {
+    GRPC_OK = 0,
+    GRPC_CANCELED = 1,
+    GRPC_UNKNOWN = 2,
+    GRPC_INVALID_ARGUMENT = 3,
+    GRPC_DEADLINE_EXCEEDED = 4,
+    GRPC_NOT_FOUND = 5,
+    GRPC_RESOURCE_EXHAUSTED = 8,
+    GRPC_FAILED_PRECONDITION = 9,
+    GRPC_OUT_OF_RANGE = 11,
+    GRPC_UNIMPLEMENTED = 12,
+    GRPC_INTERNAL = 13,
+    GRPC_UNAVAILABLE = 14,
+    GRPC_DATA_LOSS = 15,
+};
+#define GRPC_CODES 17
+
+/* The name that metrics use. */
+const char *failure_code_name(unsigned code);
+
+struct failure {
+    enum grpc_code code;
+    const char *text; /* static */
+};
+
+/* Why the state machine refused. Not for REFUSAL_NONE. */
+struct failure failure_of_refusal(enum refusal refusal);
+/* Why the replica did not bring a request to an end. Not for STATUS_OK. */
+struct failure failure_of_status(enum status status);
+
+extern const struct failure failure_no_leader;
+extern const struct failure failure_not_leader;
+extern const struct failure failure_bad_transferee;
+extern const struct failure failure_transfer_timeout;
+extern const struct failure failure_stopped;
+extern const struct failure failure_deadline;
+extern const struct failure failure_too_many_requests;
+
+#endif

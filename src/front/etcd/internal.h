@@ -1,0 +1,97 @@
+/* The front's own shape, shared by its files: front > sockets > sessions > calls.
+ *
+ * A socket is a client's TCP connection; when its first bytes say HTTP/2 it has a session; a
+ * session has calls, one for each stream. Nothing is written from inside a callback: whoever has
+ * something to send touches its socket, and what was touched is written once, at the end of the
+ * turn. */
+#ifndef SYNOD_FRONT_ETCD_INTERNAL_H
+#define SYNOD_FRONT_ETCD_INTERNAL_H
+
+#include "base/arena.h"
+#include "base/buffer.h"
+#include "base/list.h"
+#include "front/etcd/front.h"
+#include "front/etcd/method.h"
+#include "front/etcd/timers.h"
+#include "front/http/http.h"
+
+#include <nghttp2/nghttp2.h>
+
+#define FRONT_READ_SIZE ((size_t)64 * 1024)
+/* About as much is given to a socket in one turn; the rest waits where it is accounted for. */
+#define FRONT_GATHER_SIZE ((size_t)256 * 1024)
+/* A streaming call makes no more output while so much of its own waits. */
+#define FRONT_OUTPUT_HIGH ((size_t)256 * 1024)
+#define FRONT_LEADER_CHECK_MS 250
+#define FRONT_MESSAGE_SLACK ((uint64_t)512 * 1024) /* above a write's size, as etcd has it */
+
+/* What headers and checks need of the replica, taken once a turn. */
+struct front_standing {
+    bool fresh;
+    struct replica_status status;
+};
+
+struct etcd_front {
+    struct etcd_front_config config;
+    uv_loop_t *loop;
+    struct replica *replica;
+    struct mem *mem;
+    struct http_front *http;
+    nghttp2_session_callbacks *callbacks;
+    nghttp2_option *options;
+    nghttp2_mem memory;
+    struct timers timers;
+    uv_prepare_t prepare;
+    uv_idle_t idle; /* runs while there is something to do at the end of the turn */
+
+    struct front_listener *listeners;
+    struct list sockets;
+    uint32_t sockets_count;
+    struct list dirty;        /* sockets that have something to write */
+    struct list woken;        /* calls that want to go on before the turn ends */
+    struct list leader_calls; /* streams that end when there is no leader */
+    struct timer leader_timer;
+    struct list calls_free;
+    uint32_t calls_free_count;
+
+    struct arena arena; /* decoded requests: reset when the outermost one was handled */
+    uint32_t arena_users;
+    struct arena reply; /* results on their way into a message: reset for each */
+    uint8_t *read_buffer;
+    struct buffer gather; /* what one socket writes this turn */
+
+    struct front_standing standing;
+    struct request alarm_request; /* raises NOSPACE */
+    bool alarm_under_way;
+    uint32_t snapshots;   /* being sent */
+    uint64_t input_bytes; /* held of requests that are not complete */
+    bool stopping;
+    bool closing;
+    uint32_t handles; /* of the loop's that must be closed before the front may be freed */
+    void (*closed)(void *owner);
+    void *closed_owner;
+    struct etcd_front_stats stats;
+    uint64_t handled[METHODS_COUNT][17]; /* calls by method and code */
+};
+
+/* Makes sure that the end of this turn comes, even if nothing else happens in the loop. */
+void front_wake(struct etcd_front *front);
+/* The replica's status, at most one turn old. */
+const struct replica_status *front_status(struct etcd_front *front);
+struct store *front_store(const struct etcd_front *front);
+void front_log(struct etcd_front *front, enum log_level level, const char *message,
+               const char *fields);
+/* The end of a turn: runs the calls that were woken, writes what sockets have. */
+void front_turn(struct etcd_front *front);
+/* A handle of the loop was closed. */
+void front_handle_closed(struct etcd_front *front);
+/* Writes the front's own metrics (http.h's hook). */
+void front_metrics_write(void *owner, struct buffer *out);
+
+/* --- Listeners ---------------------------------------------------------------------------------*/
+
+enum status front_listeners_open(struct etcd_front *front, struct text *error);
+void front_listeners_close(struct etcd_front *front);
+void front_listeners_free(struct etcd_front *front);
+
+#endif

@@ -1,0 +1,331 @@
+/* The glue between nghttp2 and the calls: its callbacks, what a session may cost, and the two ways
+ * that bytes go through it. See session.h for how the windows work. */
+#include "front/etcd/session.h"
+
+#include "base/panic.h"
+#include "front/etcd/call.h"
+
+#include <string.h>
+
+#define HEADER_BYTES_MAX 16384U
+#define STREAM_WINDOW (1024 * 1024)
+#define CONNECTION_WINDOW (8 * 1024 * 1024)
+#define CALLS_MAX 262144U
+/* Allowances: how many at once, and how many more each second. */
+#define RESETS_BURST 1000U
+#define RESETS_PER_SECOND 100U
+#define PINGS_BURST 1000U
+#define PINGS_PER_SECOND 10U
+#define ACKS_WAITING_MAX 1000U
+#define SETTINGS_ENTRIES_MAX 32U
+
+/* --- nghttp2's memory: sized blocks of ours ---------------------------------------------------*/
+
+struct block {
+    size_t size; /* of the whole, this included */
+    uint64_t align;
+};
+
+static void *block_resize(void *at, size_t size, void *mem)
+{
+    struct block *block = at == NULL ? NULL : (struct block *)at - 1;
+    size_t size_old = block == NULL ? 0 : block->size;
+    block = mem_resize(mem, block, size_old, size + sizeof *block);
+    block->size = size + sizeof *block;
+    return block + 1;
+}
+
+static void *block_alloc(size_t size, void *mem)
+{
+    return block_resize(NULL, size, mem);
+}
+
+static void *block_zero(size_t count, size_t size, void *mem)
+{
+    size_t total;
+    if (__builtin_mul_overflow(count, size, &total))
+        return NULL;
+    return memset(block_alloc(total, mem), 0, total);
+}
+
+static void block_free(void *at, void *mem)
+{
+    if (at == NULL)
+        return;
+    struct block *block = (struct block *)at - 1;
+    mem_free(mem, block, block->size);
+}
+
+/* --- Abuse ------------------------------------------------------------------------------------*/
+
+static uint32_t allowance_refill(uint32_t left, uint64_t ms, uint32_t rate, uint32_t most)
+{
+    uint64_t more = left + ms * rate / 1000;
+    return more > most ? most : (uint32_t)more;
+}
+
+/* Takes one of an allowance; ends the session when nothing is left. */
+static void session_charge(struct front_session *session, uint32_t *left)
+{
+    uint64_t now = uv_now(session->front->loop);
+    if (now - session->bucket_ms >= 100) {
+        uint64_t ms = now - session->bucket_ms;
+        session->bucket_ms = now;
+        session->resets = allowance_refill(session->resets, ms, RESETS_PER_SECOND, RESETS_BURST);
+        session->pings = allowance_refill(session->pings, ms, PINGS_PER_SECOND, PINGS_BURST);
+    }
+    if (*left > 0) {
+        --*left;
+        return;
+    }
+    if (session->abused)
+        return;
+    static const char too_many[] = "too_many_pings"; /* gRPC clients look for it */
+    bool pings = left == &session->pings;
+    session->abused = true;
+    session->front->stats.connections_abused++;
+    (void)nghttp2_submit_goaway(
+        session->http2, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session->http2),
+        NGHTTP2_ENHANCE_YOUR_CALM, (const uint8_t *)too_many, pings ? sizeof too_many - 1 : 0);
+}
+
+/* --- Callbacks: what came in ------------------------------------------------------------------*/
+
+static struct call *session_call(nghttp2_session *http2, int32_t stream)
+{
+    return nghttp2_session_get_stream_user_data(http2, stream);
+}
+
+static int on_begin_headers(nghttp2_session *http2, const nghttp2_frame *frame, void *user)
+{
+    struct front_session *session = user;
+    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+        return 0;
+    if (session->front->stats.calls >= CALLS_MAX)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    struct call *call = call_new(session, frame->hd.stream_id);
+    (void)nghttp2_session_set_stream_user_data(http2, frame->hd.stream_id, call);
+    return 0;
+}
+
+static int on_header(nghttp2_session *http2, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t name_size, const uint8_t *value, size_t value_size, uint8_t flags,
+                     void *user)
+{
+    (void)flags;
+    (void)user;
+    struct call *call = session_call(http2, frame->hd.stream_id);
+    if (call == NULL)
+        return 0;
+    /* 32 bytes a field, as HTTP/2 counts them; trailers count as well. */
+    size_t cost = name_size + value_size + 32;
+    if (cost > HEADER_BYTES_MAX - call->header_bytes)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    call->header_bytes += (uint32_t)cost;
+    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+        call_header(call, bytes_of(name, name_size), bytes_of(value, value_size));
+    return 0;
+}
+
+static void on_headers_complete(struct call *call, const nghttp2_frame *frame)
+{
+    if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+        call_begin(call);
+    if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
+        call_half_close(call);
+}
+
+static int on_frame(nghttp2_session *http2, const nghttp2_frame *frame, void *user)
+{
+    struct front_session *session = user;
+    struct call *call = frame->hd.stream_id == 0 ? NULL : session_call(http2, frame->hd.stream_id);
+    switch (frame->hd.type) {
+    case NGHTTP2_HEADERS:
+        if (call != NULL)
+            on_headers_complete(call, frame);
+        break;
+    case NGHTTP2_DATA:
+        if (call != NULL && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+            call_half_close(call);
+        break;
+    case NGHTTP2_SETTINGS:
+        front_socket_established(session->socket);
+        break;
+    case NGHTTP2_RST_STREAM:
+        session_charge(session, &session->resets);
+        break;
+    case NGHTTP2_PING:
+        if (!(frame->hd.flags & NGHTTP2_FLAG_ACK))
+            session_charge(session, &session->pings);
+        break;
+    default:
+        break;
+    }
+    return 0;
+}
+
+static int on_data(nghttp2_session *http2, uint8_t flags, int32_t stream, const uint8_t *data,
+                   size_t size, void *user)
+{
+    (void)flags;
+    (void)user;
+    struct call *call = session_call(http2, stream);
+    (void)nghttp2_session_consume_connection(http2, size);
+    if (call != NULL)
+        call_data(call, bytes_of(data, size));
+    return 0;
+}
+
+static int on_stream_close(nghttp2_session *http2, int32_t stream, uint32_t error, void *user)
+{
+    (void)error;
+    (void)user;
+    struct call *call = session_call(http2, stream);
+    if (call != NULL)
+        call_free(call);
+    return 0;
+}
+
+/* --- Callbacks: what goes out -----------------------------------------------------------------*/
+
+/* A whole DATA frame, straight from the call's output. */
+static int on_send_data(nghttp2_session *http2, nghttp2_frame *frame, const uint8_t *head,
+                        size_t size, nghttp2_data_source *source, void *user)
+{
+    (void)http2;
+    struct front_session *session = user;
+    struct call *call = source->ptr;
+    struct buffer *gather = &session->front->gather;
+    if (gather->size >= FRONT_GATHER_SIZE)
+        return NGHTTP2_ERR_WOULDBLOCK;
+    size_t padding = frame->data.padlen;
+    buffer_append(gather, bytes_of(head, 9));
+    if (padding > 0)
+        buffer_u8(gather, (uint8_t)(padding - 1));
+    buffer_append(gather, bytes_of(call->output.data + call->output_sent, size));
+    for (size_t i = 1; i < padding; i++)
+        buffer_u8(gather, 0);
+    call_output_taken(call, size);
+    session->pings = PINGS_BURST; /* who is being answered may measure the way */
+    return 0;
+}
+
+/* An answer that is complete before the request is: tell the client to stop sending. */
+static int on_frame_sent(nghttp2_session *http2, const nghttp2_frame *frame, void *user)
+{
+    (void)user;
+    if (frame->hd.type != NGHTTP2_HEADERS || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+        return 0;
+    struct call *call = session_call(http2, frame->hd.stream_id);
+    if (call != NULL && !call->half_closed)
+        (void)nghttp2_submit_rst_stream(http2, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+                                        NGHTTP2_NO_ERROR);
+    return 0;
+}
+
+/* --- The session ------------------------------------------------------------------------------*/
+
+enum status front_session_setup(struct etcd_front *front)
+{
+    front->memory = (nghttp2_mem){.mem_user_data = front->mem,
+                                  .malloc = block_alloc,
+                                  .free = block_free,
+                                  .calloc = block_zero,
+                                  .realloc = block_resize};
+    if (nghttp2_session_callbacks_new(&front->callbacks) != 0 ||
+        nghttp2_option_new(&front->options) != 0)
+        return STATUS_NO_MEMORY;
+    nghttp2_session_callbacks *callbacks = front->callbacks;
+    nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
+    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+    nghttp2_session_callbacks_set_send_data_callback(callbacks, on_send_data);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
+    nghttp2_option_set_no_auto_window_update(front->options, 1);
+    nghttp2_option_set_no_closed_streams(front->options, 1);
+    nghttp2_option_set_max_outbound_ack(front->options, ACKS_WAITING_MAX);
+    nghttp2_option_set_max_settings(front->options, SETTINGS_ENTRIES_MAX);
+    return STATUS_OK;
+}
+
+void front_session_teardown(struct etcd_front *front)
+{
+    nghttp2_session_callbacks_del(front->callbacks);
+    nghttp2_option_del(front->options);
+}
+
+struct front_session *front_session_open(struct front_socket *socket)
+{
+    struct etcd_front *front = socket->front;
+    struct front_session *session = mem_zero(front->mem, sizeof *session);
+    session->socket = socket;
+    session->front = front;
+    session->resets = RESETS_BURST;
+    session->pings = PINGS_BURST;
+    session->bucket_ms = uv_now(front->loop);
+    list_init(&session->calls);
+    int failed = nghttp2_session_server_new3(&session->http2, front->callbacks, session,
+                                             front->options, &front->memory);
+    ensure(failed == 0); /* only for want of memory, which our allocator does not report */
+    nghttp2_settings_entry settings[] = {
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, front->config.streams_max},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HEADER_BYTES_MAX},
+    };
+    (void)nghttp2_submit_settings(session->http2, NGHTTP2_FLAG_NONE, settings,
+                                  sizeof settings / sizeof settings[0]);
+    (void)nghttp2_session_set_local_window_size(session->http2, NGHTTP2_FLAG_NONE, 0,
+                                                CONNECTION_WINDOW);
+    return session;
+}
+
+void front_session_close(struct front_session *session)
+{
+    list_each (at, &session->calls) {
+        call_free(container_of(at, struct call, link));
+    }
+    nghttp2_session_del(session->http2);
+    mem_free(session->front->mem, session, sizeof *session);
+}
+
+bool front_session_receive(struct front_session *session, struct bytes bytes)
+{
+    ssize_t taken = nghttp2_session_mem_recv(session->http2, bytes.data, bytes.size);
+    return taken >= 0 && (size_t)taken == bytes.size && !session->abused;
+}
+
+bool front_session_produce(struct front_session *session)
+{
+    struct buffer *gather = &session->front->gather;
+    while (gather->size < FRONT_GATHER_SIZE) {
+        const uint8_t *data;
+        ssize_t size = nghttp2_session_mem_send(session->http2, &data);
+        if (size < 0)
+            return false;
+        if (size == 0)
+            break;
+        buffer_append(gather, bytes_of(data, (size_t)size));
+    }
+    return true;
+}
+
+void front_session_stop(struct front_session *session)
+{
+    (void)nghttp2_submit_goaway(session->http2, NGHTTP2_FLAG_NONE,
+                                nghttp2_session_get_last_proc_stream_id(session->http2),
+                                NGHTTP2_NO_ERROR, NULL, 0);
+    list_each (at, &session->calls) {
+        struct call *call = container_of(at, struct call, link);
+        if (call->method == NULL || call->method->stream)
+            call_fail(call, failure_stopped);
+    }
+}
+
+bool front_session_done(const struct front_session *session)
+{
+    if (nghttp2_session_want_write(session->http2) != 0)
+        return false;
+    return session->socket->ending || nghttp2_session_want_read(session->http2) == 0;
+}

@@ -1,0 +1,418 @@
+/* The Watch service: many watches on one stream. Nothing is queued for a watch: it is noted as
+ * ready when the store has something for it, and pulled along the history at the end of the turn,
+ * as long as the stream's output is not full. So a slow client costs its place in the history.
+ *
+ * The one invariant: everything a stream says goes through its one output, in the order in which it
+ * became true. A promise "all up to revision R was sent" is written when nothing up to R is left.
+ */
+#include "store/watch.h"
+#include "base/map.h"
+#include "front/etcd/call.h"
+#include "front/etcd/handlers.h"
+#include "front/etcd/message.h"
+
+#define BATCH_BYTES ((uint64_t)256 * 1024)
+#define BATCH_REVISIONS 1000U
+#define PULLS_PER_TURN 64U
+#define WATCHES_MAX 1000000U
+#define ID_NONE (-1) /* of no watch: of the whole stream, or of one that was refused */
+#define NS_PER_MS UINT64_C(1000000)
+
+struct watch_stream {
+    struct call *call;
+    struct list watches;
+    struct list ready; /* watches that have something to read */
+    struct map ids;
+    int64_t id_next;
+    bool progress_asked;
+    bool ticking;
+    struct timer tick; /* progress notifications */
+};
+
+struct watch {
+    struct list link;
+    struct list ready;
+    struct watch_stream *stream;
+    struct watcher *watcher;
+    int64_t id;
+    bool fragment;
+    bool progress_notify;
+    bool quiet; /* nothing was sent since the last tick */
+};
+
+/* --- What a stream says -----------------------------------------------------------------------*/
+
+static Etcdserverpb__WatchResponse watch_response(int64_t id, Etcdserverpb__ResponseHeader *header)
+{
+    Etcdserverpb__WatchResponse response = ETCDSERVERPB__WATCH_RESPONSE__INIT;
+    response.header = header;
+    response.watch_id = id;
+    return response;
+}
+
+static void say_created(struct watch_stream *stream, int64_t id)
+{
+    Etcdserverpb__ResponseHeader header = message_header_now(call_front(stream->call));
+    Etcdserverpb__WatchResponse response = watch_response(id, &header);
+    response.created = true;
+    call_send(stream->call, &response.base);
+}
+
+/* A watch that was refused is created and cancelled in one breath. */
+static void say_refused(struct watch_stream *stream, const char *reason)
+{
+    char room[128];
+    struct text text = text_of(room, sizeof room);
+    text_add(&text, reason);
+    Etcdserverpb__ResponseHeader header = message_header_now(call_front(stream->call));
+    Etcdserverpb__WatchResponse response = watch_response(ID_NONE, &header);
+    response.created = true;
+    response.canceled = true;
+    response.cancel_reason = room;
+    call_send(stream->call, &response.base);
+}
+
+static void say_cancelled(struct watch_stream *stream, int64_t id)
+{
+    Etcdserverpb__ResponseHeader header = message_header_now(call_front(stream->call));
+    Etcdserverpb__WatchResponse response = watch_response(id, &header);
+    response.canceled = true;
+    call_send(stream->call, &response.base);
+}
+
+/* Compaction overtook the watch. The header's revision is 0, as clients know it. */
+static void say_compacted(struct watch_stream *stream, int64_t id, int64_t compacted)
+{
+    Etcdserverpb__ResponseHeader header = message_header(call_front(stream->call), 0);
+    Etcdserverpb__WatchResponse response = watch_response(id, &header);
+    response.canceled = true;
+    response.compact_revision = compacted;
+    call_send(stream->call, &response.base);
+}
+
+static void say_progress(struct watch_stream *stream, int64_t id)
+{
+    Etcdserverpb__ResponseHeader header = message_header_now(call_front(stream->call));
+    Etcdserverpb__WatchResponse response = watch_response(id, &header);
+    call_send(stream->call, &response.base);
+}
+
+/* --- Events -----------------------------------------------------------------------------------*/
+
+static Mvccpb__Event **event_messages(struct arena *arena, const struct watch_batch *batch)
+{
+    Mvccpb__Event **pointers = arena_alloc(arena, batch->count * sizeof(void *));
+    Mvccpb__Event *messages = arena_alloc(arena, batch->count * sizeof *messages);
+    Mvccpb__KeyValue *kvs = arena_alloc(arena, 2 * sizeof *kvs * batch->count);
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct event *event = &batch->events[i];
+        mvccpb__event__init(&messages[i]);
+        messages[i].type = event->kind == EVENT_DELETE ? MVCCPB__EVENT__EVENT_TYPE__DELETE
+                                                       : MVCCPB__EVENT__EVENT_TYPE__PUT;
+        message_kv(&kvs[2 * i], &event->kv);
+        messages[i].kv = &kvs[2 * i];
+        if (event->has_previous) {
+            message_kv(&kvs[2 * i + 1], &event->previous);
+            messages[i].prev_kv = &kvs[2 * i + 1];
+        }
+        pointers[i] = &messages[i];
+    }
+    return pointers;
+}
+
+/* How many of the events from `at` go into one fragment: at least one, and up to `size_max`. */
+static uint32_t fragment_count(Mvccpb__Event **events, uint32_t at, uint32_t count, size_t size_max)
+{
+    size_t size = 0;
+    uint32_t taken = 0;
+    while (at + taken < count && (taken == 0 || size < size_max)) {
+        size += protobuf_c_message_get_packed_size(&events[at + taken]->base);
+        taken++;
+    }
+    return taken;
+}
+
+static void say_events(struct watch *watch, const struct watch_batch *batch)
+{
+    struct call *call = watch->stream->call;
+    struct etcd_front *front = call_front(call);
+    Mvccpb__Event **events = event_messages(&front->reply, batch);
+    Etcdserverpb__ResponseHeader header = message_header(front, batch->revision);
+    size_t size_max = (size_t)(front->config.request_bytes_max + FRONT_MESSAGE_SLACK);
+    uint32_t at = 0;
+    while (at < batch->count) {
+        Etcdserverpb__WatchResponse response = watch_response(watch->id, &header);
+        uint32_t taken =
+            watch->fragment ? fragment_count(events, at, batch->count, size_max) : batch->count;
+        response.events = events + at;
+        response.n_events = taken;
+        at += taken;
+        response.fragment = at < batch->count;
+        call_send(call, &response.base);
+    }
+    watch->quiet = false;
+}
+
+/* --- Watches ----------------------------------------------------------------------------------*/
+
+static void watch_drop(struct watch *watch)
+{
+    struct watch_stream *stream = watch->stream;
+    struct etcd_front *front = call_front(stream->call);
+    watch_close(watch->watcher);
+    (void)map_take(&stream->ids, (uint64_t)watch->id);
+    list_remove(&watch->ready);
+    list_remove(&watch->link);
+    mem_free(front->mem, watch, sizeof *watch);
+    front->stats.watches--;
+}
+
+/* Only takes note: the store is in the middle of its work. */
+static void on_ready(void *owner, struct watcher *watcher)
+{
+    struct watch *watch = owner;
+    (void)watcher;
+    if (list_empty(&watch->ready))
+        list_push(&watch->stream->ready, &watch->ready);
+    call_wake(watch->stream->call);
+}
+
+/* Pulls the next batch of one watch. */
+static void watch_pull(struct watch *watch)
+{
+    struct watch_stream *stream = watch->stream;
+    struct arena *arena = &call_front(stream->call)->reply;
+    struct watch_batch batch;
+    list_remove(&watch->ready);
+    arena_reset(arena);
+    switch (watch_next(watch->watcher, arena, BATCH_BYTES, BATCH_REVISIONS, &batch)) {
+    case WATCH_EVENTS:
+        say_events(watch, &batch);
+        list_push(&stream->ready, &watch->ready);
+        break;
+    case WATCH_AGAIN:
+        list_push(&stream->ready, &watch->ready);
+        break;
+    case WATCH_COMPACTED:
+        say_compacted(stream, watch->id, batch.compacted);
+        watch_drop(watch);
+        break;
+    case WATCH_IDLE:
+        break;
+    }
+    arena_reset(arena);
+}
+
+static bool stream_full(const struct watch_stream *stream)
+{
+    return call_output_waiting(stream->call) >= FRONT_OUTPUT_HIGH;
+}
+
+/* An answer to a question for progress is a promise for all watches; if it cannot be made now, the
+ * client asks again. */
+static void stream_answer_progress(struct watch_stream *stream)
+{
+    stream->progress_asked = false;
+    list_each (at, &stream->watches) {
+        if (!watch_synced(container_of(at, struct watch, link)->watcher))
+            return;
+    }
+    say_progress(stream, ID_NONE);
+}
+
+void call_watch_woken(struct call *call)
+{
+    struct watch_stream *stream = call->state;
+    if (stream == NULL)
+        return;
+    for (unsigned i = 0; i < PULLS_PER_TURN && !list_empty(&stream->ready); i++) {
+        if (call->finished || stream_full(stream))
+            return; /* goes on when the output has drained */
+        watch_pull(container_of(stream->ready.next, struct watch, ready));
+    }
+    if (!list_empty(&stream->ready))
+        call_wake(call);
+    else if (stream->progress_asked)
+        stream_answer_progress(stream);
+    if (call->busy && !stream_full(stream))
+        call_resume(call);
+}
+
+/* --- Notifications of progress ----------------------------------------------------------------*/
+
+static void stream_set_tick(struct watch_stream *stream)
+{
+    struct etcd_front *front = call_front(stream->call);
+    uint64_t interval = front->config.progress_interval_ns / NS_PER_MS;
+    uint64_t jitter = interval / 10 > 0 ? replica_random(front->replica) % (interval / 10) : 0;
+    timer_set(&front->timers, &stream->tick, interval + jitter);
+}
+
+static void on_tick(struct timer *timer)
+{
+    struct watch_stream *stream = container_of(timer, struct watch_stream, tick);
+    list_each (at, &stream->watches) {
+        struct watch *watch = container_of(at, struct watch, link);
+        if (!watch->progress_notify)
+            continue;
+        if (watch->quiet && !stream_full(stream) && watch_synced(watch->watcher))
+            say_progress(stream, watch->id);
+        watch->quiet = true;
+    }
+    stream_set_tick(stream);
+}
+
+/* --- Requests ---------------------------------------------------------------------------------*/
+
+static void watch_spec_filters(const Etcdserverpb__WatchCreateRequest *request,
+                               struct watch_spec *spec)
+{
+    for (size_t i = 0; i < request->n_filters; i++) {
+        if (request->filters[i] == ETCDSERVERPB__WATCH_CREATE_REQUEST__FILTER_TYPE__NOPUT)
+            spec->no_put = true;
+        if (request->filters[i] == ETCDSERVERPB__WATCH_CREATE_REQUEST__FILTER_TYPE__NODELETE)
+            spec->no_delete = true;
+    }
+}
+
+static struct watch_spec watch_spec_of(const Etcdserverpb__WatchCreateRequest *request)
+{
+    static const uint8_t first[1] = {0};
+    struct watch_spec spec = {
+        .range = {message_bytes(request->key), message_bytes(request->range_end)},
+        .start_revision = request->start_revision,
+        .previous = request->prev_kv,
+        .on_ready = on_ready,
+    };
+    if (spec.range.key.size == 0)
+        spec.range.key = bytes_of(first, sizeof first); /* the least key that there is */
+    watch_spec_filters(request, &spec);
+    return spec;
+}
+
+static bool range_is_empty(const struct key_range *range)
+{
+    bool open_end = range->end.size == 1 && range->end.data[0] == 0;
+    return range->end.size > 0 && !open_end && bytes_compare(range->key, range->end) >= 0;
+}
+
+/* NULL, or why the watch cannot be. */
+static const char *create_refusal(struct watch_stream *stream,
+                                  const Etcdserverpb__WatchCreateRequest *request,
+                                  const struct key_range *range)
+{
+    if (request->start_revision < 0)
+        return failure_of_refusal(REFUSAL_COMPACTED).text;
+    if (range_is_empty(range))
+        return "mvcc: watcher range is empty";
+    if (request->watch_id != 0 && map_get(&stream->ids, (uint64_t)request->watch_id) != NULL)
+        return "mvcc: duplicate watch ID provided on the WatchStream";
+    if (call_front(stream->call)->stats.watches >= WATCHES_MAX)
+        return failure_too_many_requests.text;
+    return NULL;
+}
+
+static int64_t stream_take_id(struct watch_stream *stream, int64_t wanted)
+{
+    if (wanted != 0)
+        return wanted;
+    while (map_get(&stream->ids, (uint64_t)stream->id_next) != NULL)
+        stream->id_next++;
+    return stream->id_next++;
+}
+
+static void watch_create(struct watch_stream *stream,
+                         const Etcdserverpb__WatchCreateRequest *request)
+{
+    struct etcd_front *front = call_front(stream->call);
+    struct watch_spec spec = watch_spec_of(request);
+    const char *refusal = create_refusal(stream, request, &spec.range);
+    if (refusal != NULL) {
+        say_refused(stream, refusal);
+        return;
+    }
+    struct watch *watch = mem_zero(front->mem, sizeof *watch);
+    watch->stream = stream;
+    watch->id = stream_take_id(stream, request->watch_id);
+    watch->fragment = request->fragment;
+    watch->progress_notify = request->progress_notify;
+    watch->quiet = true;
+    list_init(&watch->ready);
+    list_push(&stream->watches, &watch->link);
+    map_put(&stream->ids, (uint64_t)watch->id, watch);
+    front->stats.watches++;
+    say_created(stream, watch->id);
+    spec.owner = watch;
+    watch->watcher = watch_open(front_store(front), &spec);
+    if (watch->progress_notify && !stream->ticking) {
+        stream->ticking = true;
+        stream_set_tick(stream);
+    }
+}
+
+static void watch_cancel(struct watch_stream *stream, int64_t id)
+{
+    struct watch *watch = map_get(&stream->ids, (uint64_t)id);
+    if (watch == NULL)
+        return; /* no answer, as etcd does */
+    watch_drop(watch);
+    say_cancelled(stream, id);
+}
+
+static struct watch_stream *stream_of(struct call *call)
+{
+    if (call->state != NULL)
+        return call->state;
+    struct watch_stream *stream = call_state(call, sizeof *stream);
+    stream->call = call;
+    list_init(&stream->watches);
+    list_init(&stream->ready);
+    map_init(&stream->ids, call_front(call)->mem);
+    timer_init(&stream->tick, on_tick);
+    return stream;
+}
+
+void call_watch(struct call *call, struct bytes message)
+{
+    const Etcdserverpb__WatchRequest *request =
+        call_decode(call, &etcdserverpb__watch_request__descriptor, message);
+    if (request == NULL)
+        return;
+    enum refusal refusal = call_standing(call);
+    if (refusal != REFUSAL_NONE) {
+        call_refuse(call, refusal);
+        return;
+    }
+    struct watch_stream *stream = stream_of(call);
+    switch (request->request_union_case) {
+    case ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CREATE_REQUEST:
+        watch_create(stream, request->create_request);
+        break;
+    case ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CANCEL_REQUEST:
+        watch_cancel(stream, request->cancel_request->watch_id);
+        break;
+    case ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_PROGRESS_REQUEST:
+        stream->progress_asked = true;
+        call_wake(call);
+        break;
+    default:
+        break; /* a newer client's question: not answered, as etcd does */
+    }
+    if (stream_full(stream))
+        call->busy = true; /* who does not read may not ask */
+}
+
+void call_watch_half_closed(struct call *call)
+{
+    call_finish(call);
+}
+
+void call_watch_over(struct call *call)
+{
+    struct watch_stream *stream = call->state;
+    timer_clear(&call_front(call)->timers, &stream->tick);
+    list_each (at, &stream->watches) {
+        watch_drop(container_of(at, struct watch, link));
+    }
+    map_release(&stream->ids);
+}
