@@ -125,8 +125,9 @@ struct command {
 
 /* Appends the encoded command, preceded by its length. */
 void command_encode(struct buffer *buffer, const struct command *command);
-/* Decodes one; what it points to lives in the arena or is borrowed from the input. INVALID for
- * bytes that no encoder made; UNSUPPORTED for a kind that is not known. */
+/* Decodes one, without the length before it; what it points to lives in the arena or is borrowed
+ * from the input. INVALID for bytes that no encoder made; UNSUPPORTED for a kind that is not known.
+ */
 enum status command_decode(struct bytes encoded, struct arena *arena,
                            struct command *ret_command) MUST_CHECK;
 /* What can be refused before anything is replicated, with etcd's rules and in its order: empty

@@ -94,6 +94,8 @@ void machine_apply(struct machine *machine, uint64_t slot, struct bytes entry);
 /* The slot applied last. */
 uint64_t machine_slot(const struct machine *machine);
 struct store *machine_store(struct machine *machine);
+/* The sequence of the last batch applied of that origin and incarnation; 0: none. */
+uint64_t machine_session(const struct machine *machine, uint16_t origin, uint64_t incarnation);
 /* Runs a read-only transaction on the current state; the result lives in the arena. */
 void machine_txn_read(struct machine *machine, const struct txn *txn, struct arena *arena,
                       struct result *ret_result);

@@ -114,7 +114,8 @@ void store_lease_listen(struct store *store, const struct lease_events *events);
  * immutable, so the walk sees the state of its beginning. Compaction's squeezing waits for it. */
 struct store_saver;
 struct store_saver *store_save(struct store *store);
-/* Appends about 256 KiB; false when that was the last. */
+/* Appends about 256 KiB, or nothing yet while squeezing is being finished; false when that was the
+ * last. */
 bool store_save_next(struct store_saver *saver, struct buffer *slice);
 void store_save_end(struct store_saver *saver);
 

@@ -48,5 +48,8 @@ enum watch_state watch_next(struct watcher *watcher, struct arena *arena, uint64
 /* Has it been given everything up to the current revision (and has its start been reached)? */
 bool watch_synced(const struct watcher *watcher);
 uint64_t watch_count(const struct store *store);
+/* Moves every watcher of `from` to `to`, a later state of the same history (a snapshot was
+ * installed): each goes on from its place, and becomes ready if there is something behind it. */
+void store_adopt_watchers(struct store *to, struct store *from);
 
 #endif
