@@ -55,8 +55,10 @@ static inline void list_splice(struct list *list, struct list *from)
 #define container_of(link, type, field) ((type *)((char *)(link)-offsetof(type, field)))
 
 /* Walks a list whose current element may be removed inside the loop. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): the first argument is a name that is declared here */
 #define list_each(at, ring)                                                                        \
     for (struct list *at = (ring)->next, *at##_next = at->next; at != (ring);                      \
          at = at##_next, at##_next = at->next)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #endif

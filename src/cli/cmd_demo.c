@@ -297,7 +297,7 @@ static void prepare(struct demo *demo, const struct options *options)
         char error[128];
         member->client_port = port + 2 * (unsigned)i;
         member->peer_port = member->client_port + 1;
-        snprintf(member->name, sizeof member->name, "m%zu", i + 1);
+        snprintf(member->name, sizeof member->name, "m%u", (unsigned)(i + 1) % 100);
         snprintf(text, sizeof text, "127.0.0.1:%u", member->client_port);
         (void)grpc_endpoint_parse(text, &member->endpoint, error, sizeof error);
         member->connection.endpoints = &member->endpoint;

@@ -37,6 +37,7 @@ static const struct options_spec serve_spec = {
                 "http://10.0.0.1:2380 \\\n"
                 "      --initial-cluster "
                 "m1=http://10.0.0.1:2380,m2=http://10.0.0.2:2380,m3=http://10.0.0.3:2380\n",
+    .arguments_max = -1, /* complained about as etcd does */
     .env_prefix = "ETCD_",
     .env_is_exclusive = true,
     .tables = {serve_flags, serve_flags_unused, serve_flags_refused},
@@ -146,6 +147,8 @@ static bool check_flags(struct server *s)
 {
     int64_t heartbeat = options_number(&s->options, "heartbeat-interval");
     int64_t election = options_number(&s->options, "election-timeout");
+    if (election > 50000)
+        return complain(s, "--election-timeout must be at most 50000 ms");
     if (election < 5 * heartbeat)
         return complain(s, "--election-timeout must be at least 5 times --heartbeat-interval");
     for (const struct option *flag = serve_flags_refused; flag->name != NULL; flag++) {
@@ -238,6 +241,19 @@ static bool set_members(struct server *s)
     return true;
 }
 
+/* The directories above the data directory, as far as they are missing. */
+static void make_parents(const char *directory)
+{
+    char path[4096];
+    struct text text = text_of(path, sizeof path);
+    text_add(&text, directory);
+    for (char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        mkdir(path, 0700); /* what cannot be made is reported when the last part is */
+        *slash = '/';
+    }
+}
+
 /* --- Start ----------------------------------------------------------------------------------- */
 
 static void on_fatal(void *owner, const char *what)
@@ -326,6 +342,7 @@ static bool start(struct server *s)
     if (!read_log_flags(s, &config) || !read_listen_flags(s, &config) || !check_flags(s))
         return false;
     panic_hook_install(config.log_format);
+    make_parents(directory);
     if (real_world_open(&config, &s->error, &s->real) != STATUS_OK)
         return false;
     warn_unused(s);
@@ -341,18 +358,18 @@ static bool start(struct server *s)
 
 /* --- Stop ------------------------------------------------------------------------------------ */
 
-static void on_world_closed(void *owner)
+static void on_world_drained(void *owner)
 {
-    (void)owner;
+    struct server *s = owner;
+    replica_close(s->replica);
 }
 
 static void on_front_closed(void *owner)
 {
     struct server *s = owner;
     compactor_close(s->compactor);
-    real_world_stop(s->real);
-    replica_close(s->replica);
-    real_world_close(s->real, on_world_closed, s);
+    replica_halt(s->replica);
+    real_world_close(s->real, on_world_drained, NULL, s);
 }
 
 static void on_replica_stopped(void *owner)

@@ -58,6 +58,8 @@ enum options_result options_complain(const struct options_spec *spec, const char
 
 int options_exit_code(enum options_result result)
 {
+    if (result == OPTIONS_CONFLICT)
+        return 1;
     return result == OPTIONS_BAD ? 2 : 0;
 }
 
@@ -141,11 +143,12 @@ static enum options_result parse_env(struct options *options)
             continue;
         if (value->source == OPTION_FROM_FLAG) {
             if (options->spec->env_is_exclusive) {
-                return options_complain(options->spec,
-                                        "conflicting environment variable %s is shadowed by "
-                                        "corresponding command-line flag --%s (either unset the "
-                                        "variable or drop the flag)",
-                                        env, value->option->name);
+                (void)options_complain(options->spec,
+                                       "conflicting environment variable %s is shadowed by "
+                                       "corresponding command-line flag --%s (either unset the "
+                                       "variable or drop the flag)",
+                                       env, value->option->name);
+                return OPTIONS_CONFLICT;
             }
             continue;
         }

@@ -69,9 +69,10 @@ struct options_spec {
 };
 
 enum options_result {
-    OPTIONS_RUN,  /* parsed: go on */
-    OPTIONS_HELP, /* help was asked for and printed to stdout */
-    OPTIONS_BAD,  /* a message was printed to stderr */
+    OPTIONS_RUN,      /* parsed: go on */
+    OPTIONS_HELP,     /* help was asked for and printed to stdout */
+    OPTIONS_BAD,      /* a message was printed to stderr */
+    OPTIONS_CONFLICT, /* the same, for a flag given together with its variable */
 };
 
 enum option_source {
@@ -96,7 +97,7 @@ struct options {
 enum options_result options_parse(struct options *options, const struct options_spec *spec,
                                   int argc, char **argv);
 void options_release(struct options *options);
-/* 0 for OPTIONS_HELP, 2 for OPTIONS_BAD. */
+/* 0 for OPTIONS_HELP, 2 for OPTIONS_BAD, 1 for OPTIONS_CONFLICT, as etcd exits. */
 int options_exit_code(enum options_result result);
 void options_print_help(const struct options_spec *spec, FILE *out);
 

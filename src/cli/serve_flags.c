@@ -88,7 +88,7 @@ const struct option serve_flags[] = {
      .kind = OPTION_NUMBER,
      .preset = "1000",
      .minimum = 5,
-     .maximum = 50000,
+     .maximum = INT32_MAX,
      .hint = "MS",
      .help = "milliseconds of silence after which a leader is replaced; at least 5 heartbeats"},
 

@@ -127,6 +127,8 @@ static void on_received(void *owner, enum status status)
     f->receiver = NULL;
     f->installing = false;
     fetch_end(r);
+    if (r->failed)
+        return;
     if (status != STATUS_OK)
         replica_log(r, LOG_WARN, "a received snapshot was not usable; trying again", "");
     else if (slot > machine_slot(r->machine))

@@ -246,6 +246,7 @@ void engine_send(struct replica *r, uint16_t to, struct bytes head, struct blob 
 
 /* propose.c */
 void proposals_init(struct replica *r);
+void proposals_fail_all(struct replica *r, enum status status);
 void proposals_release(struct replica *r);
 void proposals_begin(struct replica *r);
 /* A command of the replica's own, without anybody waiting for its result. */

@@ -68,15 +68,19 @@ static void finish_all(struct replica *r, struct list *requests, enum status sta
     }
 }
 
+void proposals_fail_all(struct replica *r, enum status status)
+{
+    struct proposals *p = &r->proposals;
+    list_each (at, &p->batches)
+        finish_all(r, &container_of(at, struct batch, link)->requests, status);
+    finish_all(r, &p->open_requests, status);
+}
+
 void proposals_release(struct replica *r)
 {
     struct proposals *p = &r->proposals;
-    finish_all(r, &p->open_requests, STATUS_STOPPED);
-    while (!list_empty(&p->batches)) {
-        struct batch *batch = container_of(p->batches.next, struct batch, link);
-        finish_all(r, &batch->requests, STATUS_STOPPED);
-        batch_free(r, batch);
-    }
+    while (!list_empty(&p->batches))
+        batch_free(r, container_of(p->batches.next, struct batch, link));
     while (!list_empty(&p->forwarded))
         forwarded_drop(r, container_of(p->forwarded.next, struct forwarded_batch, link));
     buffer_release(&p->open);

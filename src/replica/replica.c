@@ -65,6 +65,8 @@ enum status replica_serving(const struct replica *r)
 void replica_send(struct replica *r, uint16_t to, const struct message *message,
                   struct blob *payload)
 {
+    if (!r->started)
+        return;
     uint8_t raw[MESSAGE_HEAD_MAX];
     struct writer w = writer_of(raw, sizeof raw);
     struct message signed_message = *message;
@@ -615,7 +617,7 @@ void replica_stop(struct replica *r, void *owner, void (*stopped)(void *owner))
     on_turn(r);
 }
 
-void replica_close(struct replica *r)
+void replica_halt(struct replica *r)
 {
     r->started = false;
     r->failed = true;
@@ -623,6 +625,12 @@ void replica_close(struct replica *r)
         request_finish(transfer_request(r), STATUS_STOPPED, NULL);
     reads_fail_all(r, STATUS_STOPPED);
     keeper_fail_all(r, STATUS_STOPPED);
+    proposals_fail_all(r, STATUS_STOPPED);
+}
+
+void replica_close(struct replica *r)
+{
+    replica_halt(r);
     proposals_release(r);
     gate_clear(r);
     catchup_release(r);

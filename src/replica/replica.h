@@ -48,7 +48,10 @@ void replica_start(struct replica *replica);
 /* Graceful stop: hands over the leadership if it leads, then calls `stopped` (within a bounded
  * time). Requests under way may still complete meanwhile. */
 void replica_stop(struct replica *replica, void *owner, void (*stopped)(void *owner));
-/* Fails every request with STOPPED and frees everything. The world's disk is idle by then. */
+/* Fails every request with STOPPED; from here on it starts nothing. The world may still report
+ * jobs. */
+void replica_halt(struct replica *replica);
+/* Frees everything. It was halted, or never started, and the world's disk is idle. */
 void replica_close(struct replica *replica);
 
 #endif

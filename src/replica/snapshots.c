@@ -70,6 +70,8 @@ static void on_written(void *owner, enum status status, uint64_t size)
     machine_save_end(s->saver);
     s->saver = NULL;
     s->slot_begun = 0;
+    if (r->failed)
+        return;
     if (status != STATUS_OK) {
         /* Nothing is lost: the log is still there. A full disk is the likely reason. */
         replica_log(r, LOG_ERROR, "could not write a snapshot: free some disk space", "");

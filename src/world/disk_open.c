@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DISK_LOCK_NAME "lock"
@@ -72,6 +73,22 @@ static void disk_name_holder(int lock, struct text *error)
     text_add(error, ")");
 }
 
+/* A member that was killed holds its lock until the system has taken its memory back: a supervisor
+ * that starts the next one at once must not find the directory busy. */
+static int disk_lock_patiently(int lock)
+{
+    const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+    for (int i = 0; i < 200; i++) {
+        if (flock(lock, LOCK_EX | LOCK_NB) == 0)
+            return 0;
+        if (errno != EWOULDBLOCK)
+            return -1;
+        nanosleep(&pause, NULL);
+    }
+    errno = EWOULDBLOCK;
+    return flock(lock, LOCK_EX | LOCK_NB);
+}
+
 /* The lock is the system's, bound to our open file: it goes when the process does, however that
  * ends. The number in the file is for people. */
 static enum status disk_take_lock(struct disk *disk, struct text *error, const char *path)
@@ -80,7 +97,7 @@ static enum status disk_take_lock(struct disk *disk, struct text *error, const c
         openat(disk->root, DISK_LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (disk->lock < 0)
         return disk_complain(error, "cannot open the lock in data directory ", path, "", errno);
-    if (flock(disk->lock, LOCK_EX | LOCK_NB) != 0) {
+    if (disk_lock_patiently(disk->lock) != 0) {
         if (errno != EWOULDBLOCK)
             return disk_complain(error, "cannot lock data directory ", path, "", errno);
         disk_complain(error, "data directory ", path, " is in use by another process", 0);

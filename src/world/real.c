@@ -186,6 +186,8 @@ static void real_handle_closed(uv_handle_t *handle)
 static void real_finish(struct real_world *real)
 {
     real->finishing = true;
+    if (real->drained != NULL)
+        real->drained(real->closed_owner);
     disk_queue_release(&real->workers[DISK_QUEUE_LOG]);
     disk_queue_release(&real->workers[DISK_QUEUE_BULK]);
     uv_close((uv_handle_t *)&real->before_poll, real_handle_closed);
@@ -335,11 +337,13 @@ void real_world_stop(struct real_world *real)
         incoming_close(container_of(link, struct incoming, link), NULL);
 }
 
-void real_world_close(struct real_world *real, void (*closed)(void *owner), void *owner)
+void real_world_close(struct real_world *real, void (*drained)(void *owner),
+                      void (*closed)(void *owner), void *owner)
 {
     ensure(!real->closing);
     real_world_stop(real);
     real->closing = true;
+    real->drained = drained;
     real->closed = closed;
     real->closed_owner = owner;
     /* Never from inside this call: a job's done may be what calls us. */

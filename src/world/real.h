@@ -78,9 +78,11 @@ enum status real_world_start_links(struct real_world *real, struct text *error) 
  * any more; disk jobs go on and are reported, and the log can be written. Harmless when repeated.
  */
 void real_world_stop(struct real_world *real);
-/* Stops, waits for the disk jobs, releases everything, calls `closed` (may be NULL) from the loop.
- */
-void real_world_close(struct real_world *real, void (*closed)(void *owner), void *owner);
+/* Stops and waits for the disk jobs; calls `drained`, in which the inhabitant may free itself
+ * (disk_run and the log still work); releases everything, and calls `closed` from the loop. Both
+ * may be NULL. */
+void real_world_close(struct real_world *real, void (*drained)(void *owner),
+                      void (*closed)(void *owner), void *owner);
 /* False if there is no such peer. */
 bool real_world_link(const struct real_world *real, uint16_t node,
                      struct real_world_link *ret_link);

@@ -106,6 +106,7 @@ struct real_world {
     bool stopping;
     bool closing;
     bool finishing; /* the disk is drained, the last handles are going */
+    void (*drained)(void *owner);
     void (*closed)(void *owner);
     void *closed_owner;
 };

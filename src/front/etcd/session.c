@@ -245,6 +245,10 @@ enum status front_session_setup(struct etcd_front *front)
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
     nghttp2_option_set_no_auto_window_update(front->options, 1);
     nghttp2_option_set_no_closed_streams(front->options, 1);
+    /* etcd's own client may send a whole URL as :authority, which nghttp2 would refuse as
+     * malformed. Nothing here relies on headers being well formed: the few that count are read with
+     * bounds. */
+    nghttp2_option_set_no_http_messaging(front->options, 1);
     nghttp2_option_set_max_outbound_ack(front->options, ACKS_WAITING_MAX);
     nghttp2_option_set_max_settings(front->options, SETTINGS_ENTRIES_MAX);
     return STATUS_OK;

@@ -84,7 +84,7 @@ static int setup(void **state)
 
 static void close_bench(struct bench *bench)
 {
-    real_world_close(bench->real, on_closed, bench);
+    real_world_close(bench->real, NULL, on_closed, bench);
     assert_false(bench->closed); /* never from inside the call */
     net_run_until(&bench->net, is_closed, bench);
     bench->real = NULL;

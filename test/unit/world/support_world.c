@@ -154,7 +154,7 @@ static bool is_closed(void *owner)
 void net_close(struct net *net, uint16_t node)
 {
     struct member *member = &net->members[node];
-    real_world_close(member->real, on_closed, member);
+    real_world_close(member->real, NULL, on_closed, member);
     net_run_until(net, is_closed, member);
     member->real = NULL;
 }
