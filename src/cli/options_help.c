@@ -3,6 +3,8 @@
  * Help goes to stdout when it was asked for; nothing else of the parser writes there. */
 #include "cli/options_internal.h"
 
+#include "base/panic.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -163,8 +165,12 @@ const char *nearest_name(const char *typed, const char *const *names, size_t cou
             best_distance = d;
         }
     }
-    for (size_t i = 0; i < count && best == NULL && strlen(typed) >= 3; i++)
-        if (strncmp(names[i], typed, strlen(typed)) == 0)
-            best = names[i];
-    return best;
+    if (best != NULL || strlen(typed) < 3)
+        return best;
+    for (size_t i = 0; i < count; i++) {
+        ensure(names[i] != NULL);
+        if (strncmp(typed, names[i], strlen(typed)) == 0)
+            return names[i];
+    }
+    return NULL;
 }

@@ -106,10 +106,12 @@ static void list_add(struct option_value *value, const char *text)
         size_t length = strcspn(at, ",");
         if (length > 0) {
             char **parts = realloc(value->parts, (value->parts_count + 1) * sizeof *parts);
-            char *part = strndup(at, length);
-            if (parts == NULL || part == NULL)
+            if (parts == NULL)
                 panic("out of memory");
             value->parts = parts;
+            char *part = strndup(at, length);
+            if (part == NULL)
+                panic("out of memory");
             value->parts[value->parts_count++] = part;
         }
         at += length + (at[length] == ',' ? 1 : 0);
@@ -163,5 +165,7 @@ void value_clear(struct option_value *value)
     for (size_t i = 0; i < value->parts_count; i++)
         free(value->parts[i]);
     free(value->parts);
-    *value = (struct option_value){.option = value->option};
+    const struct option *option = value->option;
+    memset(value, 0, sizeof *value);
+    value->option = option;
 }

@@ -228,6 +228,7 @@ static void print_row(const struct table *table, const size_t *widths, const cha
 void table_print(const struct table *table, FILE *out)
 {
     size_t widths[TABLE_COLUMNS_MAX];
+    ensure(table->columns > 0);
     for (size_t c = 0; c < table->columns; c++)
         widths[c] = text_width(table->titles[c]);
     for (size_t i = 0; i < table->cells_count; i++) {

@@ -96,10 +96,8 @@ bool squeeze_slice(struct store *store, uint32_t budget)
     size_t chunk = place.chunk;
     for (; budget > 0; budget--) {
         struct version *v = history_prev(&store->history, &place);
-        if (place.chunk != chunk) {
+        if (place.chunk != chunk)
             history_tidy(&store->history, chunk);
-            chunk = place.chunk;
-        }
         if (v == NULL || v->mod < squeeze->floor) {
             squeeze_end(store, place.chunk);
             return false;

@@ -263,6 +263,7 @@ struct tree_cursor tree_seek(const struct tree *tree, struct bytes key)
     if (tree->root == NULL)
         return (struct tree_cursor){NULL, 0};
     tree_find(tree, key, &path);
+    ensure(tree->depth > 0);
     const struct tree_step *last = &path.steps[tree->depth - 1];
     struct tree_cursor cursor = {last->node, last->index};
     if (cursor.index == cursor.node->count)

@@ -117,7 +117,7 @@ static int disk_write_all(int file, struct iovec *iov, int count, uint64_t offse
         if (written <= 0)
             return written < 0 ? errno : EIO;
         *moved += (uint64_t)written;
-        for (size_t left = (size_t)written; left > 0;) {
+        for (size_t left = (size_t)written; left > 0 && count > 0;) {
             size_t taken = left < iov->iov_len ? left : iov->iov_len;
             iov->iov_base = (uint8_t *)iov->iov_base + taken;
             iov->iov_len -= taken;
