@@ -141,7 +141,7 @@ static void a_variable_counts_where_the_flag_is_absent(void **state)
     struct options_spec exclusive = spec;
     exclusive.env_is_exclusive = true;
     assert_int_equal(parse(&o, &exclusive, (const char *[]){"test", "--snapshot-count=4", NULL}),
-                     OPTIONS_BAD);
+                     OPTIONS_CONFLICT);
     unsetenv("OPTIONS_TEST_SNAPSHOT_COUNT");
 }
 
