@@ -74,9 +74,19 @@ void machine_listen(struct machine *machine, const struct machine_events *events
 /* --- One command --------------------------------------------------------------------------------
  */
 
+/* A put by itself misses its lease before it misses its key, one in a transaction the other way
+ * round: of two reasons, clients of etcd see this one. */
+static enum refusal put_check(const struct store *store, const struct put *put)
+{
+    struct lease_info lease;
+    if (put->lease != 0 && !store_lease_get(store, put->lease, &lease))
+        return REFUSAL_LEASE_NOT_FOUND;
+    return store_put_check(store, put);
+}
+
 static void apply_put(struct machine *machine, const struct put *put, struct result *result)
 {
-    result->refusal = store_put_check(machine->store, put);
+    result->refusal = put_check(machine->store, put);
     if (result->refusal != REFUSAL_NONE)
         return;
     store_begin(machine->store);

@@ -117,13 +117,16 @@ static void txn_decide(struct txn_run *run, const struct txn *txn)
 /* --- Checking -----------------------------------------------------------------------------------
  */
 
+/* Unlike a range by itself, one in a transaction does not take a negative revision for the current
+ * one: clients of etcd may count on either. Before the first compaction the floor is -1. */
 static enum refusal txn_check_revision(const struct store *store, int64_t revision)
 {
+    int64_t compacted = store_compacted(store);
+    if (revision == 0)
+        return REFUSAL_NONE;
     if (revision > store_revision(store))
         return REFUSAL_FUTURE_REVISION;
-    if (revision > 0 && revision < store_compacted(store))
-        return REFUSAL_COMPACTED;
-    return REFUSAL_NONE;
+    return revision < (compacted == 0 ? -1 : compacted) ? REFUSAL_COMPACTED : REFUSAL_NONE;
 }
 
 static enum refusal txn_check(struct txn_run *run, const struct txn *txn)

@@ -181,7 +181,9 @@ static void scan_run(struct range_scan *scan)
     bool by_key = query->target == SORT_KEY;
     bool backward = by_key && query->order == SORT_DESCEND && !key_range_single(&query->range);
     bool sorted = !by_key;
-    bool limited = query->limit > 0 && !sorted;
+    /* etcd cuts before it sorts if it was told what to sort by, but not how. */
+    bool cut_first = query->order == SORT_NONE && !range_filters(query);
+    bool limited = query->limit > 0 && (!sorted || cut_first);
     /* One more than the limit tells whether there is more. */
     scan->wanted = limited ? (uint64_t)query->limit + 1 : UINT64_MAX;
     if (backward)

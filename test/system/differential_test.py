@@ -15,9 +15,15 @@ not drawn or a difference is normalised:
   fail to see some of these, and refuse some that are harmless; synod keeps to the written rule.
 - A watch from exactly the compacted revision: 3.4 loses a deletion at it, and gives no previous
   values there. Watches begin above it, or well below.
+- A watch from a negative revision: 3.4 takes it for one that is compacted, newer ones refuse it.
+- Compaction at 0 of a store that never was compacted: etcd agrees, once, and nothing happens;
+  synod says that this is compacted, as every later call would be told.
 - Unknown orders and targets of sorting: 3.4 panics or ignores them, newer ones refuse.
 - A compaction while a watch is still catching up cancels it or does not, as it happens. Watches
   have caught up before the next call is drawn.
+- HashKV of exactly the compacted revision is refused by 3.4 and answered by newer ones.
+- A nested list of more than 128 operations is refused by synod before it is unfolded, so before
+  other faults of the same transaction are found. Longer ones are drawn at the top only.
 - HashKV tells the revision that it is of since 3.6 (hash_revision); that field is not compared.
 - Replies that are sorted by anything but the key have ties in no particular order once more than
   twelve pairs are sorted: Go's sort is not stable. There the sorted-by fields are compared.
@@ -42,6 +48,7 @@ LEASES = [7, 8, 9, 1 << 40, (1 << 63) - 1, -5]
 NO_LEASE = [3, -1]
 SORT_FIELDS = {1: "version", 2: "create_revision", 3: "mod_revision", 4: "value"}
 LONGEST_STABLE_SORT = 12
+TXN_DEPTH = 3
 CATCH_UP_SECONDS = 0.25
 
 
@@ -118,10 +125,16 @@ def hide_header(reply):
     header.raft_term = min(1, header.raft_term)
 
 
+def filters(request):
+    return (request.min_mod_revision or request.max_mod_revision or request.min_create_revision or
+            request.max_create_revision)
+
+
 def normalise_sorted(request, reply):
     """What is promised of a sorted range: see the top."""
     field = SORT_FIELDS.get(request.sort_target)
-    if field is None or reply.count <= LONGEST_STABLE_SORT:
+    cut_before = request.sort_order == 0 and 0 < request.limit < LONGEST_STABLE_SORT
+    if field is None or reply.count <= LONGEST_STABLE_SORT or (cut_before and not filters(request)):
         return
     names = [getattr(kv, field) for kv in reply.kvs]
     pairs = sorted(reply.kvs, key=lambda kv: kv.key)
@@ -190,7 +203,8 @@ def hides_duplicates(operations):
     found = list(leaves(operations))
     if not any(leaf.HasField("request_put") for leaf in found):
         return False
-    deletions = [leaf.request_delete_range for leaf in found if leaf.HasField("request_delete_range")]
+    deletions = [leaf.request_delete_range for leaf in found
+                 if leaf.HasField("request_delete_range")]
     if any(d.range_end and d.range_end <= d.key for d in deletions):
         return True
     children = [op.request_txn for op in operations if op.HasField("request_txn")]
@@ -313,7 +327,7 @@ class Generator:
     def operations(self, depth, writes, keys):
         count = self.random.choice([0, 1, 1, 2, 2, 3, 5])
         if self.chance(0.004):
-            count = self.random.choice([127, 128, 129])
+            count = self.random.choice([126, 127, 128] + [129] * (depth == TXN_DEPTH))
         made = []
         for _ in range(count):
             draw = self.random.random()
@@ -331,7 +345,7 @@ class Generator:
                 made.append(api.RequestOp(request_delete_range=self.delete_request()))
         return made
 
-    def txn_request(self, depth=3, writes=None, keys=None):
+    def txn_request(self, depth=TXN_DEPTH, writes=None, keys=None):
         if writes is None:
             writes = self.chance(0.75)
         if keys is None:
@@ -348,7 +362,9 @@ class Generator:
 
     def compact_request(self):
         revision = self.random.choice([self.past(), self.past(), self.compacted, self.revision + 3,
-                                       0, -1, self.compacted - 1, self.compacted + 1])
+                                       -1, self.compacted - 1, self.compacted + 1])
+        if revision == 0 and self.compacted == 0:
+            revision = 1
         return api.CompactionRequest(revision=revision, physical=self.chance(0.5))
 
     def lease_request(self):
@@ -378,6 +394,7 @@ class Generator:
         if draw < 0.99:
             return self.lease_request()
         revision = self.random.choice([0, self.past(), self.compacted - 1, self.revision + 9])
+        revision += revision == self.compacted
         return "HashKV", api.HashKVRequest(revision=revision)
 
     def watch_request(self):
@@ -393,8 +410,6 @@ class Generator:
             request.start_revision = self.revision + self.random.randint(1, 20)
         elif draw < 0.75 and self.compacted > 1:
             request.start_revision = self.random.randint(1, self.compacted - 1)
-        elif draw < 0.78:
-            request.start_revision = -self.random.randint(1, 3)
         return request
 
 

@@ -294,8 +294,11 @@ void call_data(struct call *call, struct bytes bytes)
         call_consume(call, bytes.size);
         return;
     }
-    struct bytes rest = call->busy ? bytes : call_feed(call, bytes);
-    if (rest.size > 0 && call->busy && !call->finished) {
+    /* A call that was resumed takes its backlog at the end of the turn: until then, what comes
+     * queues up behind that. */
+    bool queued = call->busy || call->backlog.size > 0;
+    struct bytes rest = queued ? bytes : call_feed(call, bytes);
+    if (rest.size > 0 && (queued || call->busy) && !call->finished) {
         call_front(call)->input_bytes += rest.size;
         buffer_append(&call->backlog, rest);
         call_consume(call, bytes.size - rest.size);

@@ -45,13 +45,12 @@ struct command convert_delete(const Etcdserverpb__DeleteRangeRequest *request)
                                        .want_previous = request->prev_kv}};
 }
 
-/* A comparison that names a target but carries the value of another compares with zero. */
-static enum status convert_compare(const Etcdserverpb__Compare *request, struct compare *ret)
+/* A comparison that names a target but carries the value of another compares with zero. Targets and
+ * operators that are not known are passed on: what they mean is the transaction's business. */
+static void convert_compare(const Etcdserverpb__Compare *request, struct compare *ret)
 {
     int64_t value = 0;
     struct bytes bytes = BYTES_EMPTY;
-    if ((unsigned)request->target > COMPARE_LEASE || (unsigned)request->result > COMPARE_NOT_EQUAL)
-        return STATUS_INVALID;
     switch (request->target) {
     case ETCDSERVERPB__COMPARE__COMPARE_TARGET__VERSION:
         if (request->target_union_case == ETCDSERVERPB__COMPARE__TARGET_UNION_VERSION)
@@ -79,11 +78,10 @@ static enum status convert_compare(const Etcdserverpb__Compare *request, struct 
                             .target = (enum compare_target)request->target,
                             .number = value,
                             .value = bytes};
-    return STATUS_OK;
 }
 
-static enum status convert_operation(const Etcdserverpb__RequestOp *request, struct arena *arena,
-                                     struct command *ret)
+static void convert_operation(const Etcdserverpb__RequestOp *request, struct arena *arena,
+                              struct command *ret)
 {
     *ret = (struct command){.kind = 0};
     switch (request->request_case) {
@@ -98,41 +96,35 @@ static enum status convert_operation(const Etcdserverpb__RequestOp *request, str
         *ret = convert_delete(request->request_delete_range);
         break;
     case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN:
-        return convert_txn(request->request_txn, arena, ret);
+        convert_txn(request->request_txn, arena, ret);
+        break;
     default:
         break;
     }
-    return STATUS_OK;
 }
 
-static enum status convert_operations(Etcdserverpb__RequestOp **requests, size_t count,
-                                      struct arena *arena, const struct command **ret_commands)
+static const struct command *convert_operations(Etcdserverpb__RequestOp **requests, size_t count,
+                                                struct arena *arena)
 {
     struct command *commands = arena_alloc(arena, count * sizeof *commands);
-    enum status status = STATUS_OK;
-    for (size_t i = 0; i < count && status == STATUS_OK; i++)
-        status = convert_operation(requests[i], arena, &commands[i]);
-    *ret_commands = commands;
-    return status;
+    for (size_t i = 0; i < count; i++)
+        convert_operation(requests[i], arena, &commands[i]);
+    return commands;
 }
 
-enum status convert_txn(const Etcdserverpb__TxnRequest *request, struct arena *arena,
-                        struct command *ret_command)
+void convert_txn(const Etcdserverpb__TxnRequest *request, struct arena *arena,
+                 struct command *ret_command)
 {
     struct compare *compares = arena_alloc(arena, request->n_compare * sizeof *compares);
-    enum status status = STATUS_OK;
-    for (size_t i = 0; i < request->n_compare && status == STATUS_OK; i++)
-        status = convert_compare(request->compare[i], &compares[i]);
+    for (size_t i = 0; i < request->n_compare; i++)
+        convert_compare(request->compare[i], &compares[i]);
     struct txn txn = {.compares = compares,
                       .compares_count = (uint32_t)request->n_compare,
                       .success_count = (uint32_t)request->n_success,
                       .failure_count = (uint32_t)request->n_failure};
-    if (status == STATUS_OK)
-        status = convert_operations(request->success, request->n_success, arena, &txn.success);
-    if (status == STATUS_OK)
-        status = convert_operations(request->failure, request->n_failure, arena, &txn.failure);
+    txn.success = convert_operations(request->success, request->n_success, arena);
+    txn.failure = convert_operations(request->failure, request->n_failure, arena);
     *ret_command = (struct command){.kind = COMMAND_TXN, .txn = txn};
-    return status;
 }
 
 /* --- Looking before unfolding -----------------------------------------------------------------*/

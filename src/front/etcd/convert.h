@@ -8,9 +8,8 @@
 struct range_query convert_range(const Etcdserverpb__RangeRequest *request);
 struct command convert_put(const Etcdserverpb__PutRequest *request);
 struct command convert_delete(const Etcdserverpb__DeleteRangeRequest *request);
-/* INVALID if it has a comparison of no known kind. */
-enum status convert_txn(const Etcdserverpb__TxnRequest *request, struct arena *arena,
-                        struct command *ret_command) MUST_CHECK;
+void convert_txn(const Etcdserverpb__TxnRequest *request, struct arena *arena,
+                 struct command *ret_command);
 /* Looks at an encoded transaction before it is unfolded: TOO_LARGE if it is nested too deeply or
  * has a list longer than `ops_max`, so that unfolding it is harmless. Whether it is well formed is
  * not looked at. */

@@ -181,6 +181,13 @@ void call_hash(struct call *call, struct bytes message)
         call_reply(call, &reply.base);
 }
 
+/* Before the first compaction etcd says -1. */
+static int64_t compact_revision(const struct store *store)
+{
+    int64_t compacted = store_compacted(store);
+    return compacted > 0 ? compacted : -1;
+}
+
 void call_hash_kv(struct call *call, struct bytes message)
 {
     struct etcd_front *front = call_front(call);
@@ -192,7 +199,7 @@ void call_hash_kv(struct call *call, struct bytes message)
     Etcdserverpb__HashKVResponse reply = ETCDSERVERPB__HASH_KVRESPONSE__INIT;
     Etcdserverpb__ResponseHeader header = message_header_now(front);
     reply.header = &header;
-    reply.compact_revision = store_compacted(store);
+    reply.compact_revision = compact_revision(store);
     reply.hash_revision = request->revision > 0 ? request->revision : store_revision(store);
     enum refusal refusal = store_hash(store, request->revision, &reply.hash);
     if (refusal != REFUSAL_NONE)

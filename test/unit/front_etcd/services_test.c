@@ -89,6 +89,28 @@ static void renewals_are_answered_in_order_and_a_missing_lease_with_zero(void **
     rig_close(rig);
 }
 
+static void a_renewal_that_comes_while_others_wait_queues_up_behind_them(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open();
+    rig->replica->hold = true;
+    struct exchange *stream = rig_begin(rig, LEASE "LeaseKeepAlive", NULL, NULL);
+    Etcdserverpb__LeaseKeepAliveRequest request = ETCDSERVERPB__LEASE_KEEP_ALIVE_REQUEST__INIT;
+    for (request.id = 4; request.id < 7; request.id++)
+        rig_send(stream, &request.base);
+    rig_turn(rig);
+    fake_replica_release(rig->replica); /* 4 is answered, but the turn has not ended */
+    rig_send(stream, &request.base);
+    for (int i = 0; i < 4; i++) {
+        rig_turn(rig);
+        fake_replica_release(rig->replica);
+    }
+    rig_turn(rig);
+    for (int64_t id = 4; id <= 7; id++)
+        assert_kept(stream, id, 0);
+    rig_close(rig);
+}
+
 static void the_time_to_live_of_a_missing_lease_is_minus_one(void **state)
 {
     (void)state;
@@ -279,6 +301,33 @@ static void a_snapshot_waits_for_a_client_that_does_not_take_it(void **state)
     rig_close(rig);
 }
 
+static int64_t hash_compact_revision(struct rig *rig)
+{
+    Etcdserverpb__HashKVRequest request = ETCDSERVERPB__HASH_KVREQUEST__INIT;
+    Etcdserverpb__HashKVResponse *reply =
+        rig_reply(rig_call(rig, MAINTENANCE "HashKV", &request.base),
+                  &etcdserverpb__hash_kvresponse__descriptor);
+    int64_t revision = reply->compact_revision;
+    assert_int_equal(reply->hash_revision, reply->header->revision);
+    etcdserverpb__hash_kvresponse__free_unpacked(reply, NULL);
+    return revision;
+}
+
+static void a_hash_of_what_was_never_compacted_says_minus_one(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open();
+    assert_int_equal(hash_compact_revision(rig), -1);
+    Etcdserverpb__CompactionRequest compact = ETCDSERVERPB__COMPACTION_REQUEST__INIT;
+    compact.revision = 1;
+    Etcdserverpb__CompactionResponse *reply =
+        rig_reply(rig_call(rig, "/etcdserverpb.KV/Compact", &compact.base),
+                  &etcdserverpb__compaction_response__descriptor);
+    etcdserverpb__compaction_response__free_unpacked(reply, NULL);
+    assert_int_equal(hash_compact_revision(rig), 1);
+    rig_close(rig);
+}
+
 static void health_is_told_for_the_whole_server_only(void **state)
 {
     (void)state;
@@ -306,6 +355,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(leases_are_granted_with_the_least_time_or_more),
         cmocka_unit_test(renewals_are_answered_in_order_and_a_missing_lease_with_zero),
+        cmocka_unit_test(a_renewal_that_comes_while_others_wait_queues_up_behind_them),
         cmocka_unit_test(the_time_to_live_of_a_missing_lease_is_minus_one),
         cmocka_unit_test(members_are_listed_without_a_revision),
         cmocka_unit_test(status_names_what_is_wrong),
@@ -313,6 +363,7 @@ int main(void)
         cmocka_unit_test(the_leadership_moves_to_a_member_and_to_no_stranger),
         cmocka_unit_test(a_snapshot_carries_the_state_and_its_checksum),
         cmocka_unit_test(a_snapshot_waits_for_a_client_that_does_not_take_it),
+        cmocka_unit_test(a_hash_of_what_was_never_compacted_says_minus_one),
         cmocka_unit_test(health_is_told_for_the_whole_server_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

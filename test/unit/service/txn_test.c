@@ -95,10 +95,70 @@ static void a_range_compares_every_key_and_an_empty_one_a_missing_key(void **sta
     feed_release(&feed);
 }
 
+static void unknown_operators_ask_nothing_and_unknown_targets_are_equal(void **state)
+{
+    (void)state;
+    struct feed feed;
+    feed_init(&feed);
+    feed_put(&feed, "a", "1");
+    enum compare_result no_result = (enum compare_result)9;
+    enum compare_target no_target = (enum compare_target)9;
+    assert_true(holds(&feed, compare_of(COMPARE_VERSION, no_result, "a", 77)));
+    assert_true(holds(&feed, compare_of(no_target, COMPARE_EQUAL, "a", 77)));
+    assert_false(holds(&feed, compare_of(no_target, COMPARE_NOT_EQUAL, "none", 77)));
+    struct compare value = compare_value("none", no_result, "");
+    assert_false(holds(&feed, &value));
+    feed_release(&feed);
+}
+
+static enum refusal refusal_of_range_at(struct feed *feed, int64_t revision)
+{
+    struct command range = {.kind = COMMAND_RANGE};
+    range.range = (struct range_query){.range = {.key = bytes_text("a")}, .revision = revision};
+    struct command command = {.kind = COMMAND_TXN};
+    command.txn.success = &range;
+    command.txn.success_count = 1;
+    return feed_apply(feed, &command)->refusal;
+}
+
+static void a_negative_revision_in_a_transaction_is_below_the_floor(void **state)
+{
+    (void)state;
+    struct feed feed;
+    feed_init(&feed);
+    feed_put(&feed, "a", "1");
+    feed_put(&feed, "a", "2");
+    assert_int_equal(refusal_of_range_at(&feed, 0), REFUSAL_NONE);
+    assert_int_equal(refusal_of_range_at(&feed, -1), REFUSAL_NONE);
+    assert_int_equal(refusal_of_range_at(&feed, -2), REFUSAL_COMPACTED);
+    struct command compact = {.kind = COMMAND_COMPACT, .compact.revision = 2};
+    assert_int_equal(feed_apply(&feed, &compact)->refusal, REFUSAL_NONE);
+    assert_int_equal(refusal_of_range_at(&feed, -1), REFUSAL_COMPACTED);
+    assert_int_equal(refusal_of_range_at(&feed, 1), REFUSAL_COMPACTED);
+    assert_int_equal(refusal_of_range_at(&feed, 2), REFUSAL_NONE);
+    assert_int_equal(refusal_of_range_at(&feed, 0), REFUSAL_NONE);
+    feed_release(&feed);
+}
+
 static struct command put_of(const char *key, const char *value)
 {
     return (struct command){.kind = COMMAND_PUT,
                             .put = {.key = bytes_text(key), .value = bytes_text(value)}};
+}
+
+static void of_two_reasons_a_put_alone_names_the_lease_and_a_transaction_the_key(void **state)
+{
+    (void)state;
+    struct feed feed;
+    feed_init(&feed);
+    struct command put = put_of("none", "");
+    put.put.ignore_value = true;
+    put.put.lease = 77;
+    assert_int_equal(feed_apply(&feed, &put)->refusal, REFUSAL_LEASE_NOT_FOUND);
+    struct command command = {.kind = COMMAND_TXN};
+    command.txn = (struct txn){NULL, 0, &put, 1, NULL, 0};
+    assert_int_equal(feed_apply(&feed, &command)->refusal, REFUSAL_KEY_NOT_FOUND);
+    feed_release(&feed);
 }
 
 static void nested_comparisons_look_at_the_state_before(void **state)
@@ -236,6 +296,9 @@ int main(void)
         cmocka_unit_test(every_target_is_compared_with_every_operator),
         cmocka_unit_test(a_missing_key_has_zeros_but_no_value),
         cmocka_unit_test(a_range_compares_every_key_and_an_empty_one_a_missing_key),
+        cmocka_unit_test(unknown_operators_ask_nothing_and_unknown_targets_are_equal),
+        cmocka_unit_test(a_negative_revision_in_a_transaction_is_below_the_floor),
+        cmocka_unit_test(of_two_reasons_a_put_alone_names_the_lease_and_a_transaction_the_key),
         cmocka_unit_test(nested_comparisons_look_at_the_state_before),
         cmocka_unit_test(one_refusal_on_the_path_undoes_nothing_because_nothing_was_done),
         cmocka_unit_test(operations_see_the_writes_before_them_and_say_at_which_revision),

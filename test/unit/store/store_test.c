@@ -339,6 +339,31 @@ static void an_open_transaction_sees_its_own_writes(void **state)
     fixture_release(&f);
 }
 
+static void a_sort_without_an_order_is_of_what_the_limit_left(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f, 0);
+    put_text(f.store, "a", "3");
+    put_text(f.store, "b", "2");
+    put_text(f.store, "c", "1");
+    struct range_result result;
+    struct range_query query = {
+        .range = {bytes_text("a"), bytes_text("z")}, .limit = 1, .target = SORT_VALUE};
+    assert_int_equal(store_range(f.store, &query, &f.arena, &result), REFUSAL_NONE);
+    assert_int_equal(result.kvs_count, 1);
+    assert_true(result.more);
+    assert_bytes_equal(result.kvs[0].key, bytes_text("b"));
+    query.order = SORT_ASCEND;
+    assert_int_equal(store_range(f.store, &query, &f.arena, &result), REFUSAL_NONE);
+    assert_bytes_equal(result.kvs[0].key, bytes_text("c"));
+    query.order = SORT_NONE;
+    query.min_mod_revision = -1; /* any filter has everything read first */
+    assert_int_equal(store_range(f.store, &query, &f.arena, &result), REFUSAL_NONE);
+    assert_bytes_equal(result.kvs[0].key, bytes_text("c"));
+    fixture_release(&f);
+}
+
 static void bad_queries_are_refused(void **state)
 {
     (void)state;
@@ -492,6 +517,7 @@ int main(void)
         cmocka_unit_test(the_hash_does_not_depend_on_how_far_squeezing_has_come),
         cmocka_unit_test(the_first_write_makes_revision_two_and_nothing_makes_none),
         cmocka_unit_test(an_open_transaction_sees_its_own_writes),
+        cmocka_unit_test(a_sort_without_an_order_is_of_what_the_limit_left),
         cmocka_unit_test(bad_queries_are_refused),
         cmocka_unit_test(compaction_gives_memory_back),
         cmocka_unit_test(compacting_all_the_time_keeps_the_store_small),

@@ -179,6 +179,10 @@ enum refusal model_range(const struct model *model, const struct range_query *qu
         kvs[count++] = (struct kv){model_key(i),    event->value,  event->create,
                                    event->revision, event->number, event->lease};
     }
+    bool unfiltered = query->min_mod_revision == 0 && query->max_mod_revision == 0 &&
+                      query->min_create_revision == 0 && query->max_create_revision == 0;
+    if (query->order == SORT_NONE && unfiltered && query->limit > 0 && count > query->limit)
+        count = (uint32_t)query->limit + 1;
     if (query->order != SORT_NONE || query->target != SORT_KEY)
         sort_kvs(kvs, count, query);
     if (query->limit > 0 && count > query->limit) {
