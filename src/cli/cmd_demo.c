@@ -127,8 +127,6 @@ static struct demo_member *wait_for_leader(struct demo *demo, size_t answering)
 static struct demo_member *step_start(struct demo *demo)
 {
     uint64_t started = uv_hrtime();
-    if (!cluster_ports_free(demo))
-        return NULL;
     show_line(demo, "Synod demo: %zu members on this machine, engine %s, data in %s\n",
               demo->members_count, demo->engine, demo->directory);
     for (size_t i = 0; i < demo->members_count; i++) {
@@ -334,8 +332,9 @@ int cmd_demo(int argc, char **argv)
     if (result != OPTIONS_RUN)
         return options_exit_code(result);
     prepare(&demo, &options);
-    bool held =
-        cluster_make_directory(&demo, options_string(&options, "data-dir")) && demonstrate(&demo);
+    bool held = cluster_ports_free(&demo) &&
+                cluster_make_directory(&demo, options_string(&options, "data-dir")) &&
+                demonstrate(&demo);
     bool once = options_bool(&options, "once");
     if (demo.json && !once)
         show_json(&demo);

@@ -51,6 +51,8 @@ struct inspection {
     char error[1024];
     uint64_t segments;
     uint64_t snapshots;
+    uint64_t snapshot_slot; /* of the newest whole one */
+    uint64_t floor;         /* the log was trimmed up to this slot */
 };
 
 /* Calls `found` for each file of directory/sub with this suffix, in order of their numbers. */
@@ -183,7 +185,27 @@ static bool inspect_snapshot(struct inspection *inspection, void *context, uint6
     inspection->snapshots++;
     if (flaw != NULL)
         complain(inspection, path, flaw);
+    else
+        inspection->snapshot_slot = slot;
     return flaw == NULL;
+}
+
+static bool inspect_floor(struct inspection *inspection, void *context, uint64_t slot,
+                          const char *path)
+{
+    (void)context;
+    (void)path;
+    inspection->floor = slot;
+    return true;
+}
+
+static void inspect_snapshots(struct inspection *inspection)
+{
+    each_file(inspection, "log", ".floor", NULL, inspect_floor);
+    each_file(inspection, "snap", ".snap", NULL, inspect_snapshot);
+    if (!inspection->failed && inspection->floor > inspection->snapshot_slot)
+        complain(inspection, inspection->directory,
+                 "the log was trimmed, and the snapshot of what went is gone");
 }
 
 static const char *end_text(const struct scan *scan)
@@ -233,7 +255,7 @@ static int inspect(struct inspection *inspection)
     if (!inspection->failed)
         inspection->failed = scan_finish(&scan) != STATUS_OK;
     if (!inspection->failed && !inspection->dump)
-        each_file(inspection, "snap", ".snap", NULL, inspect_snapshot);
+        inspect_snapshots(inspection);
     if (!inspection->dump)
         print_verdict(inspection, &scan);
     if (inspection->failed)

@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/serve.h"
 #include "front/etcd/front.h"
+#include "journal/journal.h"
 #include "world/mem_system.h"
 #include "world/panic_hook.h"
 #include "world/real.h"
@@ -212,17 +213,27 @@ static bool foreign_directory(struct server *s, const char *root)
     return true;
 }
 
+/* The log comes first: a member with an identity and no log has lost one. */
+static bool create_member(struct server *s)
+{
+    struct world *world = real_world_world(s->real);
+    uint64_t disk = world->ops->random(world) | 1;
+    if (!bootstrap_identity(&s->options, disk, &s->identity, &s->error))
+        return false;
+    uint64_t self = identity_member(&s->identity, s->identity.self)->id;
+    return journal_create(world, s->mem, s->identity.cluster, self, &s->error) == STATUS_OK &&
+           identity_create(world, s->mem, &s->identity, &s->error) == STATUS_OK;
+}
+
 static bool find_identity(struct server *s, const char *root)
 {
     struct world *world = real_world_world(s->real);
     enum status status = identity_load(world, &s->error, &s->identity);
     if (status == STATUS_OK)
-        return check_identity_flags(s);
+        return check_identity_flags(s) && journal_expect(world, &s->error) == STATUS_OK;
     if (status != STATUS_NOT_FOUND || foreign_directory(s, root))
         return false;
-    uint64_t disk = world->ops->random(world) | 1;
-    return bootstrap_identity(&s->options, disk, &s->identity, &s->error) &&
-           identity_create(world, s->mem, &s->identity, &s->error) == STATUS_OK;
+    return create_member(s);
 }
 
 static bool set_members(struct server *s)

@@ -91,7 +91,9 @@ bool grpc_endpoint_parse(const char *text, struct grpc_endpoint *ret_endpoint, c
     }
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
-    int rc = getaddrinfo(host, port, &hints, &found);
+    /* A minimal system has no file that says what localhost is (RFC 6761 does). */
+    const char *name = strcmp(host, "localhost") == 0 ? "127.0.0.1" : host;
+    int rc = getaddrinfo(name, port, &hints, &found);
     if (rc != 0) {
         snprintf(ret_error, error_capacity, "%s: %s", trimmed, gai_strerror(rc));
         return false;

@@ -33,6 +33,7 @@ struct journal_config {
     uint64_t member;
     uint64_t segment_size; /* bytes of a segment, a multiple of 4096 */
     uint64_t record_size_max;
+    uint64_t snapshot_slot; /* of the state that the log is replayed onto; 0: none */
     void *owner;
     void (*on_durable)(void *owner, uint64_t lsn);
     void (*on_failure)(void *owner, enum status status, const char *what);
@@ -40,10 +41,17 @@ struct journal_config {
 
 typedef void (*journal_replay_fn)(void *owner, const struct journal_record *record);
 
+/* Makes the log of a new member: the directory "log" and an empty first segment. To be called
+ * before the member's identity is written, so that an identity without a log is a loss and not a
+ * start that was interrupted. If there is a log, it is checked and stays. */
+enum status journal_create(struct world *world, struct mem *mem, uint64_t cluster, uint64_t member,
+                           struct text *error) MUST_CHECK;
+/* OK: there is a log. CORRUPT, and what to do: a member that exists has lost it. */
+enum status journal_expect(struct world *world, struct text *error) MUST_CHECK;
 /* Opens the log in the directory "log", creating it if it is not there, and hands every record to
  * `replay` in order. A torn tail (records that were never acknowledged) is dropped; damage in front
- * of intact records is CORRUPT: the member must not vote, and `error` says which file, where, and
- * what to do. */
+ * of intact records is CORRUPT, and so is a log that was trimmed further than snapshot_slot: the
+ * member must not vote, and `error` says which file, where, and what to do. */
 enum status journal_open(const struct journal_config *config, journal_replay_fn replay,
                          struct text *error, struct journal **ret_journal) MUST_CHECK;
 /* Stops without waiting: nothing is called any more. Jobs under way must have come back (the world

@@ -15,6 +15,7 @@
 #define LOG_DIRECTORY "log"
 #define LOG_SUFFIX ".log"
 #define LOG_SUFFIX_NEW ".new"
+#define LOG_SUFFIX_FLOOR ".floor"
 
 struct segment {
     uint64_t number;
@@ -69,6 +70,7 @@ struct removal {
     struct removal *next;
     struct journal *journal;
     uint64_t number;
+    uint64_t slot_max;
     struct disk_job job;
 };
 
@@ -95,6 +97,7 @@ struct journal {
     struct removal *removals; /* the first is under way */
     struct removal **removals_end;
     bool trim_stuck;
+    uint64_t floor; /* slots up to it may be in removed segments; durable */
 
     bool failed;
     char failure[256];

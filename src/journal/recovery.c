@@ -15,9 +15,15 @@
  * the configured size and is made in the background. */
 #define FIRST_SEGMENT_SIZE (1u << 20)
 
+enum file_kind {
+    FILE_SEGMENT,
+    FILE_UNFINISHED, /* a segment that was being made */
+    FILE_FLOOR,      /* its number is a slot; see trim.c */
+};
+
 struct file_number {
     uint64_t number;
-    bool whole; /* false: one that was being made */
+    enum file_kind kind;
 };
 
 struct recovery {
@@ -46,15 +52,18 @@ static enum status run(struct recovery *recovery, const char *doing, struct disk
     return explain(recovery, doing, job);
 }
 
+static const char *const suffixes[] = {LOG_SUFFIX, LOG_SUFFIX_NEW, LOG_SUFFIX_FLOOR};
+
 static void on_listed(void *owner, const char *name)
 {
     struct recovery *recovery = owner;
-    struct file_number file = {.whole = true};
-    if (!name_number(name, LOG_SUFFIX, &file.number)) {
-        file.whole = false;
-        if (!name_number(name, LOG_SUFFIX_NEW, &file.number))
+    struct journal *journal = recovery->journal;
+    struct file_number file = {.kind = FILE_SEGMENT};
+    while (!name_number(name, suffixes[file.kind], &file.number))
+        if (file.kind++ == FILE_FLOOR)
             return;
-    }
+    if (file.kind == FILE_FLOOR && file.number > journal->floor)
+        journal->floor = file.number;
     buffer_append(&recovery->files, bytes_of(&file, sizeof file));
 }
 
@@ -146,10 +155,39 @@ static enum status remove_now(struct recovery *recovery, uint64_t number, const 
 {
     struct disk_job job = {.op = DISK_REMOVE};
     name_format(job.name, LOG_DIRECTORY, number, suffix);
-    return run(recovery, "cannot remove an unused log segment", &job);
+    return run(recovery, "cannot remove an unused file of the log", &job);
 }
 
-/* Reads everything; segments that were only being made are removed. */
+static enum status recover_file(struct recovery *recovery, struct file_number file)
+{
+    if (file.kind == FILE_SEGMENT)
+        return recover_segment(recovery, file.number);
+    if (file.kind == FILE_FLOOR && file.number == recovery->journal->floor)
+        return STATUS_OK;
+    return remove_now(recovery, file.number, suffixes[file.kind]);
+}
+
+/* What was promised about slots that were trimmed is kept by the snapshot alone. */
+static enum status check_floor(struct recovery *recovery)
+{
+    const struct journal *journal = recovery->journal;
+    if (journal->floor <= journal->config.snapshot_slot)
+        return STATUS_OK;
+    text_add(recovery->error, "the log was trimmed up to slot ");
+    text_u64(recovery->error, journal->floor);
+    text_add(recovery->error, ", but the newest snapshot that can be read ");
+    if (journal->config.snapshot_slot == 0) {
+        text_add(recovery->error, "is gone.");
+    } else {
+        text_add(recovery->error, "ends at slot ");
+        text_u64(recovery->error, journal->config.snapshot_slot);
+        text_add(recovery->error, ".");
+    }
+    text_add(recovery->error, scan_remedy);
+    return STATUS_CORRUPT;
+}
+
+/* Reads everything; what is no use any more is removed. */
 static enum status recover_records(struct recovery *recovery)
 {
     struct journal *journal = recovery->journal;
@@ -158,9 +196,7 @@ static enum status recover_records(struct recovery *recovery)
     recovery->scan.member = journal->config.member;
     enum status status = STATUS_OK;
     for (uint64_t i = 0; i < files_count(recovery) && status == STATUS_OK; i++) {
-        struct file_number file = file_at(recovery, i);
-        status = file.whole ? recover_segment(recovery, file.number)
-                            : remove_now(recovery, file.number, LOG_SUFFIX_NEW);
+        status = recover_file(recovery, file_at(recovery, i));
     }
     return status == STATUS_OK ? scan_finish(&recovery->scan) : status;
 }
@@ -250,6 +286,8 @@ static enum status recover(struct recovery *recovery)
         status =
             disk_list(journal->config.world, LOG_DIRECTORY, recovery, on_listed, recovery->error);
     if (status == STATUS_OK)
+        status = check_floor(recovery);
+    if (status == STATUS_OK)
         status = recover_records(recovery);
     if (status == STATUS_OK)
         status = remove_unused(recovery);
@@ -273,4 +311,45 @@ enum status journal_recover(struct journal *journal, journal_replay_fn replay, s
     buffer_release(&recovery.files);
     mem_free(journal->config.mem, recovery.image, recovery.image_capacity);
     return status;
+}
+
+static void replay_nothing(void *owner, const struct journal_record *record)
+{
+    (void)owner;
+    (void)record;
+}
+
+enum status journal_create(struct world *world, struct mem *mem, uint64_t cluster, uint64_t member,
+                           struct text *error)
+{
+    struct journal *journal = mem_zero(mem, sizeof *journal);
+    journal->config = (struct journal_config){.world = world,
+                                              .mem = mem,
+                                              .cluster = cluster,
+                                              .member = member,
+                                              .segment_size = FIRST_SEGMENT_SIZE,
+                                              .snapshot_slot = UINT64_MAX};
+    positions_init(&journal->positions, mem);
+    enum status status = journal_recover(journal, replay_nothing, error);
+    journal_close(journal);
+    return status;
+}
+
+static void on_expected(void *owner, const char *name)
+{
+    uint64_t number;
+    if (name_number(name, LOG_SUFFIX, &number))
+        *(bool *)owner = true;
+}
+
+enum status journal_expect(struct world *world, struct text *error)
+{
+    bool found = false;
+    enum status status = disk_list(world, LOG_DIRECTORY, &found, on_expected, error);
+    if (status != STATUS_OK || found)
+        return status;
+    text_add(error, "the log of this member is gone: there is no \"" LOG_DIRECTORY
+                    "\" in its data directory, or nothing in it.");
+    text_add(error, scan_remedy);
+    return STATUS_CORRUPT;
 }

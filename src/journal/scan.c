@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-static const char remedy[] =
+const char scan_remedy[] =
     " This member may have promised what it can no longer read, so it does not start. Keep a copy "
     "of its data directory, remove the member from the cluster, and add it again with an empty "
     "directory: it will copy everything from its peers.";
@@ -34,7 +34,7 @@ static enum status refuse(struct scan *scan, enum status status, uint64_t segmen
     explain_place(scan, segment, 0);
     text_add(scan->error, ": ");
     text_add(scan->error, why);
-    text_add(scan->error, status == STATUS_CORRUPT ? remedy : "");
+    text_add(scan->error, status == STATUS_CORRUPT ? scan_remedy : "");
     return status;
 }
 
@@ -287,6 +287,6 @@ enum status scan_finish(struct scan *scan)
         text_add(scan->error, ", and not by a power cut");
     }
     text_add(scan->error, ".");
-    text_add(scan->error, remedy);
+    text_add(scan->error, scan_remedy);
     return STATUS_CORRUPT;
 }

@@ -59,6 +59,9 @@ struct scan {
     uint64_t bytes; /* occupied by whole batches */
 };
 
+/* What to do about a log that cannot be trusted: sentences with a space before them. */
+extern const char scan_remedy[];
+
 void scan_init(struct scan *scan, void *owner,
                void (*on_record)(void *owner, const struct scan_record *record),
                struct text *error);

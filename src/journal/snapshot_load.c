@@ -97,6 +97,22 @@ static enum status remove_leftovers(const struct found *found, struct text *erro
     return STATUS_OK;
 }
 
+/* A name that is found may be in memory only: whoever gave it may have died before its sync. The
+ * log will be trimmed by what is found, so the names have to be on the disk first. */
+static enum status sync_names(const struct found *found, struct text *error)
+{
+    if (found_count(found) == 0)
+        return STATUS_OK;
+    struct disk_job job = {.op = DISK_SYNC_DIRECTORY};
+    name_copy(job.name, SNAPSHOT_DIRECTORY);
+    enum status status = disk_run(found->config->world, &job);
+    if (status != STATUS_OK) {
+        text_add(error, "cannot sync the directory of the snapshots: ");
+        disk_explain(error, &job);
+    }
+    return status;
+}
+
 enum status snapshot_newest(const struct snapshot_config *config, struct text *error,
                             struct snapshot_info *ret_info)
 {
@@ -105,6 +121,8 @@ enum status snapshot_newest(const struct snapshot_config *config, struct text *e
     enum status status = find(&found, config, error);
     if (status == STATUS_OK)
         status = remove_leftovers(&found, error);
+    if (status == STATUS_OK)
+        status = sync_names(&found, error);
     for (size_t i = found_count(&found); i-- > 0 && status == STATUS_OK;) {
         char line[256];
         struct text text = text_of(line, sizeof line);

@@ -1,30 +1,90 @@
-/* Trimming: whole segments go from the front of the log, one after the other.
+/* Trimming: whole segments go from the front of the log, one after the other. Before a segment
+ * goes, an empty file "log/<slot>.floor" says up to which slot the log has gone with it: without a
+ * snapshot that holds these slots, what is left must not pass for all that was promised.
  *
- * The one invariant: the files that are there have consecutive numbers, whenever the power goes. So
- * a removal starts when the one before is durable, and the first that fails is the last. */
+ * The one invariant: the files that are there have consecutive numbers, whenever the power goes,
+ * and the highest floor is not below any slot that went. So a removal starts when the one before
+ * and its floor are durable, and the first that fails is the last. */
 #include "journal/journal_internal.h"
 
 #include <string.h>
 
 static void removal_start(struct journal *journal);
 
-static void on_removed(struct disk_job *job)
+static void removal_end(struct removal *removal)
 {
-    struct removal *removal = job->owner;
     struct journal *journal = removal->journal;
     journal->removals = removal->next;
     if (journal->removals == NULL)
         journal->removals_end = &journal->removals;
-    if (job->status != STATUS_OK && !journal->trim_stuck) {
-        char line[256];
-        struct text text = text_of(line, sizeof line);
-        text_add(&text, "the log is not trimmed any more: cannot remove ");
-        disk_explain(&text, job);
-        journal->config.world->ops->log(journal->config.world, LOG_WARN, line, "");
-        journal->trim_stuck = true;
-    }
     mem_free(journal->config.mem, removal, sizeof *removal);
     removal_start(journal);
+}
+
+static void removal_fail(struct removal *removal, const char *doing)
+{
+    struct journal *journal = removal->journal;
+    char line[256];
+    struct text text = text_of(line, sizeof line);
+    text_add(&text, "the log is not trimmed any more: ");
+    text_add(&text, doing);
+    disk_explain(&text, &removal->job);
+    journal->config.world->ops->log(journal->config.world, LOG_WARN, line, "");
+    journal->trim_stuck = true;
+    removal_end(removal);
+}
+
+static void submit(struct removal *removal, enum disk_op op, void (*done)(struct disk_job *job))
+{
+    struct world *world = removal->journal->config.world;
+    removal->job.op = op;
+    removal->job.done = done;
+    removal->job.owner = removal;
+    world->ops->disk_submit(world, DISK_QUEUE_BULK, &removal->job);
+}
+
+static void on_removed(struct disk_job *job)
+{
+    struct removal *removal = job->owner;
+    if (job->status != STATUS_OK)
+        removal_fail(removal, "cannot remove ");
+    else
+        removal_end(removal);
+}
+
+static void remove_segment(struct removal *removal)
+{
+    name_format(removal->job.name, LOG_DIRECTORY, removal->number, LOG_SUFFIX);
+    submit(removal, DISK_REMOVE, on_removed);
+}
+
+static void on_floor_synced(struct disk_job *job)
+{
+    struct removal *removal = job->owner;
+    struct journal *journal = removal->journal;
+    if (job->status != STATUS_OK) {
+        removal_fail(removal, "cannot sync ");
+        return;
+    }
+    char name[DISK_NAME_MAX];
+    name_format(name, LOG_DIRECTORY, journal->floor, LOG_SUFFIX_FLOOR);
+    if (journal->floor > 0)
+        disk_remove_later(journal->config.world, journal->config.mem, name);
+    journal->floor = removal->slot_max;
+    remove_segment(removal);
+}
+
+static void on_floor_made(struct disk_job *job)
+{
+    struct removal *removal = job->owner;
+    if (job->status != STATUS_OK) {
+        removal_fail(removal, "cannot make ");
+        return;
+    }
+    disk_close_later(removal->journal->config.world, removal->journal->config.mem, DISK_QUEUE_BULK,
+                     job->file);
+    name_copy(job->name, LOG_DIRECTORY);
+    submit(removal, DISK_SYNC_DIRECTORY, on_floor_synced);
 }
 
 static void removal_start(struct journal *journal)
@@ -32,9 +92,12 @@ static void removal_start(struct journal *journal)
     struct removal *removal = journal->removals;
     if (removal == NULL || journal->trim_stuck)
         return;
-    removal->job = (struct disk_job){.op = DISK_REMOVE, .done = on_removed, .owner = removal};
-    name_format(removal->job.name, LOG_DIRECTORY, removal->number, LOG_SUFFIX);
-    journal->config.world->ops->disk_submit(journal->config.world, DISK_QUEUE_BULK, &removal->job);
+    if (removal->slot_max <= journal->floor) {
+        remove_segment(removal);
+        return;
+    }
+    name_format(removal->job.name, LOG_DIRECTORY, removal->slot_max, LOG_SUFFIX_FLOOR);
+    submit(removal, DISK_CREATE, on_floor_made);
 }
 
 static void remove_first(struct journal *journal)
@@ -46,6 +109,7 @@ static void remove_first(struct journal *journal)
     struct removal *removal = mem_zero(journal->config.mem, sizeof *removal);
     removal->journal = journal;
     removal->number = segment->number;
+    removal->slot_max = segment->slot_max;
     bool idle = journal->removals == NULL;
     *journal->removals_end = removal;
     journal->removals_end = &removal->next;

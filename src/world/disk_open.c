@@ -90,7 +90,8 @@ static int disk_lock_patiently(int lock)
 }
 
 /* The lock is the system's, bound to our open file: it goes when the process does, however that
- * ends. The number in the file is for people. */
+ * ends. The number in the file is for people: a disk too full to hold it is no reason not to start,
+ * since a member that starts may well free some space. */
 static enum status disk_take_lock(struct disk *disk, struct text *error, const char *path)
 {
     disk->lock =
@@ -108,9 +109,8 @@ static enum status disk_take_lock(struct disk *disk, struct text *error, const c
     struct text pid = text_of(room, sizeof room);
     text_u64(&pid, (uint64_t)getpid());
     text_add(&pid, "\n");
-    if (ftruncate(disk->lock, 0) != 0 ||
-        pwrite(disk->lock, pid.data, pid.size, 0) != (ssize_t)pid.size)
-        return disk_complain(error, "cannot write the lock in data directory ", path, "", errno);
+    if (ftruncate(disk->lock, 0) == 0)
+        (void)!pwrite(disk->lock, pid.data, pid.size, 0);
     return STATUS_OK;
 }
 

@@ -9,9 +9,11 @@
 
 bool resolve_numeric(const struct real_world_address *address, struct sockaddr_storage *ret)
 {
+    /* What localhost means is settled (RFC 6761), and a minimal system has no file that says it. */
+    const char *host = strcmp(address->host, "localhost") == 0 ? "127.0.0.1" : address->host;
     memset(ret, 0, sizeof *ret);
-    return uv_ip4_addr(address->host, address->port, (struct sockaddr_in *)ret) == 0 ||
-           uv_ip6_addr(address->host, address->port, (struct sockaddr_in6 *)ret) == 0;
+    return uv_ip4_addr(host, address->port, (struct sockaddr_in *)ret) == 0 ||
+           uv_ip6_addr(host, address->port, (struct sockaddr_in6 *)ret) == 0;
 }
 
 uint32_t resolve_collect(const struct addrinfo *found, uint16_t port,

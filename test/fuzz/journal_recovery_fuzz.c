@@ -60,6 +60,7 @@ static struct journal_config config_of(struct fake_disk *on)
         .member = 2,
         .segment_size = 16384,
         .record_size_max = 4096,
+        .snapshot_slot = UINT64_MAX,
         .on_durable = on_durable,
         .on_failure = on_failure,
     };

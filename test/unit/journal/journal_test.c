@@ -531,6 +531,87 @@ static void a_trim_leaves_a_log_that_knows_where_it_was(void **state)
     }
 }
 
+/* What was promised about trimmed slots is in the snapshot. Without it the rest of the log must not
+ * pass for the whole, whenever the power went during the trim. */
+static void a_trimmed_log_without_its_snapshot_is_refused(void **state)
+{
+    (void)state;
+    uint32_t refused = 0;
+    for (uint64_t seed = 1; seed <= 400; seed++) {
+        host_init(&host, seed);
+        assert_int_equal(host_open(&host), STATUS_OK);
+        struct journal_stats stats = {0};
+        while (stats.segments < 5) {
+            append_durably(1);
+            journal_stats(host.journal, &stats);
+        }
+        journal_trim(host.journal, host.durable / 2, host.durable, 0);
+        for (uint64_t i = 0; i < seed % 30; i++)
+            (void)fake_step(&host.disk);
+        journal_trim(host.journal, host.durable, host.durable, 0);
+        for (uint64_t i = 0; i < seed / 30 % 30; i++)
+            (void)fake_step(&host.disk);
+        if (seed % 4 == 0)
+            fake_kill(&host.disk);
+        else
+            fake_crash(&host.disk);
+        host.config.snapshot_slot = 0;
+        enum status status = host_open(&host);
+        if (status == STATUS_OK) {
+            assert_int_equal(host.replayed_first, 1);
+        } else {
+            assert_int_equal(status, STATUS_CORRUPT);
+            assert_non_null(strstr(host.error, "is gone"));
+            refused++;
+            host.config.snapshot_slot = host.durable / 4;
+            if (host_open(&host) != STATUS_OK) {
+                assert_non_null(strstr(host.error, "ends at slot"));
+                host.config.snapshot_slot = host.durable;
+                assert_int_equal(host_open(&host), STATUS_OK);
+            }
+        }
+        check("snapshot gone", seed);
+        host_close(&host);
+        host_release(&host);
+    }
+    assert_true(refused > 100 && refused < 400);
+}
+
+/* A member that is made gets its log first, so that a log which is gone is known to be a loss. */
+static void a_log_that_is_made_is_expected_from_then_on(void **state)
+{
+    (void)state;
+    for (uint32_t die = 0; die < 12; die++) {
+        host_init(&host, die + 1);
+        struct world *world = &host.disk.world;
+        struct mem *mem = &host.disk.mem;
+        struct text error = text_of(host.error, sizeof host.error);
+        assert_int_equal(journal_expect(world, &error), STATUS_CORRUPT);
+        assert_non_null(strstr(host.error, "is gone"));
+        host.disk.die = die;
+        error = text_of(host.error, sizeof host.error);
+        bool made = journal_create(world, mem, HOST_CLUSTER, HOST_MEMBER, &error) == STATUS_OK;
+        assert_true(made || die > 0);
+        fake_crash(&host.disk);
+        error = text_of(host.error, sizeof host.error);
+        if (!made)
+            assert_int_equal(journal_create(world, mem, HOST_CLUSTER, HOST_MEMBER, &error),
+                             STATUS_OK);
+        assert_int_equal(journal_expect(world, &error), STATUS_OK);
+        assert_int_equal(host_open(&host), STATUS_OK);
+        append_durably(5);
+        host_close(&host);
+        assert_int_equal(journal_create(world, mem, HOST_CLUSTER, HOST_MEMBER, &error), STATUS_OK);
+        assert_int_equal(host_open(&host), STATUS_OK);
+        assert_int_equal(host.replayed, 5);
+        check("made", die);
+        host_close(&host);
+        assert_int_equal(host.disk.handles_open, 0);
+        assert_int_equal(mem->used, 0);
+        host_release(&host);
+    }
+}
+
 static void damage_is_found_when_a_slot_is_read_back(void **state)
 {
     (void)state;
@@ -659,6 +740,8 @@ int main(void)
         cmocka_unit_test(a_trim_keeps_what_it_was_told_to_keep),
         cmocka_unit_test(slots_are_read_while_records_are_written),
         cmocka_unit_test(a_trim_leaves_a_log_that_knows_where_it_was),
+        cmocka_unit_test(a_trimmed_log_without_its_snapshot_is_refused),
+        cmocka_unit_test(a_log_that_is_made_is_expected_from_then_on),
         cmocka_unit_test(damage_is_found_when_a_slot_is_read_back),
         cmocka_unit_test(a_failed_write_or_sync_is_reported_once_and_ends_all_promises),
         cmocka_unit_test(a_full_disk_stops_the_log_only_when_the_segment_is_full),

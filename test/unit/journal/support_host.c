@@ -91,6 +91,7 @@ void host_init(struct host *host, uint64_t seed)
         .member = HOST_MEMBER,
         .segment_size = 32768,
         .record_size_max = HOST_ENTRY_MAX,
+        .snapshot_slot = UINT64_MAX,
         .owner = host,
         .on_durable = on_durable,
         .on_failure = on_failure,

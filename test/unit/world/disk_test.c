@@ -352,6 +352,24 @@ static void the_directory_is_made_private_and_can_be_opened_again(void **state)
     assert_int_equal(disk_open(root, &error, &disk), STATUS_OK);
 }
 
+static void a_full_disk_does_not_keep_its_owner_out(void **state)
+{
+    (void)state;
+    disk_close(&disk);
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    struct rlimit none = {0, before.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    struct text error = fresh_error();
+    enum status status = disk_open(root, &error, &disk);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(status, STATUS_OK);
+    struct disk second;
+    error = fresh_error();
+    assert_int_equal(disk_open(root, &error, &second), STATUS_BUSY);
+}
+
 static void a_second_process_is_kept_out_and_told_who_holds_it(void **state)
 {
     (void)state;
@@ -422,6 +440,7 @@ int main(void)
         DISK_TEST(a_full_disk_is_told_and_leaves_no_half_file),
         DISK_TEST(a_bad_descriptor_is_an_error_not_a_crash),
         DISK_TEST(the_directory_is_made_private_and_can_be_opened_again),
+        DISK_TEST(a_full_disk_does_not_keep_its_owner_out),
         DISK_TEST(a_second_process_is_kept_out_and_told_who_holds_it),
         DISK_TEST(a_directory_open_to_others_is_refused_with_the_remedy),
         DISK_TEST(what_cannot_be_a_directory_is_refused),
