@@ -20,6 +20,11 @@ bool multipaxos_ready(const struct multipaxos *p)
     return p->phase == PHASE_LEADING && p->barrier != 0 && p->chosen_upto >= p->barrier;
 }
 
+bool multipaxos_sound(const struct multipaxos *p)
+{
+    return !p->unsound && p->chosen_upto >= p->replay_upto;
+}
+
 bool multipaxos_may_add(struct multipaxos *p, const struct effects *fx, uint32_t reserve)
 {
     if (EFFECTS_MAX - fx->count > reserve &&
@@ -195,7 +200,7 @@ static void multipaxos_on_message(struct multipaxos *p, const struct input *inpu
     }
     struct multipaxos_peer *peer = &p->peers[place];
     multipaxos_heard(p, peer, &message);
-    if (p->unsound && multipaxos_votes(&message))
+    if (!multipaxos_sound(p) && multipaxos_votes(&message))
         return;
     multipaxos_dispatch(p, peer, &message, input->entry, fx);
 }

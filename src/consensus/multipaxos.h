@@ -184,8 +184,10 @@ struct multipaxos {
     uint64_t tail_bytes;
     struct ballot known_ballot; /* its leader says that up to known_upto all is chosen: true here */
     uint64_t known_upto;        /* for every slot that was accepted in exactly that ballot */
-    uint64_t replay_upto;
-    bool fetching; /* this step took in what was fetched */
+    uint64_t replay_upto;       /* some record says that its writer had delivered so far */
+    uint64_t jumped_upto;       /* the last snapshot that took the place of slots of the log */
+    uint64_t hole_upto;         /* replay: up to here the log is no witness of what was chosen */
+    bool fetching;              /* this step took in what was fetched */
     uint64_t fetched_ns;
     uint32_t fetched_place;
     uint64_t fetched_upto; /* chosen_upto at that time */
@@ -246,6 +248,8 @@ struct multipaxos {
 bool multipaxos_leads(const struct multipaxos *p);
 /* Leading, and the barrier of this leadership is delivered. */
 bool multipaxos_ready(const struct multipaxos *p);
+/* Does this member know all that it ever accepted? Otherwise it learns, and has no vote. */
+bool multipaxos_sound(const struct multipaxos *p);
 /* May this step do more bulk work? If not, the step is continued at once. */
 bool multipaxos_may_add(struct multipaxos *p, const struct effects *fx, uint32_t reserve);
 /* A message from this member in its current state; era, ballot and chosen_upto are filled in. */

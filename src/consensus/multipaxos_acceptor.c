@@ -19,8 +19,8 @@ void multipaxos_persist_hard(struct multipaxos *p, struct effects *fx)
 {
     uint8_t buffer[MULTIPAXOS_HEAD_MAX];
     struct multipaxos_record record = {.ballot = p->promised, .chosen_upto = p->chosen_upto};
-    p->promised_lsn =
-        effects_persist(fx, RECORD_HARD, 0, multipaxos_record_encode(&record, buffer), NULL);
+    struct bytes head = multipaxos_record_encode(&record, buffer);
+    p->promised_lsn = effects_persist(fx, RECORD_HARD, p->jumped_upto, head, NULL);
     acceptor_note_recorded(p, p->promised);
 }
 

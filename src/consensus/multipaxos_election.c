@@ -271,7 +271,7 @@ static void election_campaign(struct multipaxos *p, bool ordered, struct effects
 void multipaxos_on_transfer_now(struct multipaxos *p, uint16_t from,
                                 const struct multipaxos_message *message, struct effects *fx)
 {
-    if (p->phase != PHASE_FOLLOWING || p->leader != from || p->unsound ||
+    if (p->phase != PHASE_FOLLOWING || p->leader != from || !multipaxos_sound(p) ||
         ballot_compare(message->ballot, p->promised) != 0)
         return;
     multipaxos_learn_upto(p, message->ballot, message->chosen_upto);
@@ -323,10 +323,10 @@ static void election_time(struct multipaxos *p, struct effects *fx)
     switch (p->phase) {
     case PHASE_FOLLOWING:
         if (p->now >= p->campaign_at) {
-            if (p->unsound)
-                multipaxos_wait_for_leader(p);
-            else
+            if (multipaxos_sound(p))
                 election_campaign(p, false, fx);
+            else
+                multipaxos_wait_for_leader(p);
         }
         break;
     case PHASE_ASKING:

@@ -4,6 +4,11 @@
  * the chosen value. Records carry how far their writer had delivered, so reading them back delivers
  * the same slots with the same values, and the window stays as small as it was.
  *
+ * The rule ends at a snapshot: below one that came from another member, the log may hold values
+ * that were accepted and never chosen. So the hard state names the last such jump. Where that
+ * snapshot is lost and an older one is loaded, replay neither delivers nor votes across the hole:
+ * the slots are fetched, like any that are missing, and then the member is whole again.
+ *
  * A member marks a slot as chosen by itself only where it accepted in exactly the ballot whose
  * leader says so; anything else it fetches. Marking whatever is stored is the classic divergence.
  */
@@ -51,6 +56,8 @@ void multipaxos_on_record(struct multipaxos *p, const struct input *input, struc
         p->promised = p->recorded = record.ballot;
         p->promised_lsn = input->lsn;
     }
+    if (input->type == RECORD_HARD && input->slot > p->chosen_upto && input->slot > p->hole_upto)
+        p->hole_upto = input->slot; /* that snapshot is lost, and an older one was loaded */
     if (record.chosen_upto > p->replay_upto)
         p->replay_upto = record.chosen_upto;
     multipaxos_pump_deliveries(p, fx);
@@ -62,7 +69,7 @@ static bool learner_may_deliver(const struct multipaxos *p, struct multipaxos_ce
 {
     if (cell == NULL || !cell->accepted)
         return false;
-    if (cell->slot <= p->replay_upto)
+    if (cell->slot <= p->replay_upto && cell->slot > p->hole_upto)
         cell->chosen = true;
     return cell->chosen;
 }
@@ -149,6 +156,7 @@ void multipaxos_on_snapshot(struct multipaxos *p, uint64_t slot, struct effects 
             multipaxos_wait_for_leader(p);
         }
         multipaxos_window_jump(p, slot);
+        p->jumped_upto = slot;
         if (multipaxos_leads(p) && p->takeover_next <= slot)
             p->takeover_next = slot + 1;
     }

@@ -2,8 +2,9 @@
  * its log, or, where the log begins later, its newest snapshot in chunks. Pulling makes it
  * resumable, paces it by the receiver, and works from any member in any role.
  *
- * The one invariant: only slots that the serving member has applied are handed out, so what arrives
- * is chosen, whatever the algorithm. */
+ * The one invariant: entries are handed out only of slots that the serving member has applied out
+ * of its log, so what arrives is chosen, whatever the algorithm. Below a snapshot that it was
+ * given, its log may hold values that were accepted and never chosen. */
 #include "replica/internal.h"
 
 #include "base/panic.h"
@@ -109,6 +110,7 @@ static void install(struct replica *r, uint64_t slot, uint64_t size)
     store_adopt_watchers(machine_store(machine), machine_store(r->machine));
     machine_free(r->machine);
     r->machine = machine;
+    r->catchup.log_from = slot + 1;
     replica_listen(r);
     snapshots_published(r, slot, size);
     snapshots_restate(r);
@@ -204,7 +206,7 @@ static void serve_fetch(struct replica *r, struct serve *s, const struct message
     uint64_t first = journal_first_slot(r->journal);
     if (m->slot > applied || m->slot == 0) {
         serve_nothing(s);
-    } else if (first != 0 && first <= m->slot) {
+    } else if (first != 0 && first <= m->slot && r->catchup.log_from <= m->slot) {
         uint64_t left = applied - m->slot + 1;
         s->log = (struct journal_read){.slot = m->slot,
                                        .count_max = left < SERVE_ENTRIES_MAX ? (uint32_t)left

@@ -23,13 +23,16 @@
 #define MILLISECOND UINT64_C(1000000)
 #define SECOND (1000 * MILLISECOND)
 
-#define BATCH_BYTES_TARGET (512u * 1024) /* a batch is closed when it has grown to this */
+/* Links and the log take no larger entry; a batch is closed at an eighth of it. */
+#define ENTRY_BYTES_MAX (4u * 1024 * 1024)
+#define ENTRY_RECORD_OVERHEAD 256u /* what the engine writes beside the entry, at most */
 #define BATCH_COMMANDS_MAX 8192u
 #define BATCHES_INFLIGHT_MAX 8u               /* own batches on their way at once */
 #define BACKLOG_BYTES_MAX (64u * 1024 * 1024) /* own batches waiting or on their way */
 #define FORWARDED_BYTES_MAX (64u * 1024 * 1024)
 #define READ_ROUNDS_MAX 8u
-#define RESEND_NS (2 * SECOND)
+#define RESEND_NS (2 * SECOND) /* and twice as long with every time in vain, up to */
+#define RESEND_NS_MAX (32 * SECOND)
 
 enum request_kind {
     REQUEST_NONE,
@@ -81,6 +84,9 @@ struct proposals {
     struct list batches; /* closed and not applied here, in sequence order */
     uint32_t batches_count;
     uint64_t backlog_bytes;
+    size_t entry_max;    /* no entry may be larger */
+    size_t batch_target; /* a batch is closed when it has grown to this */
+    uint64_t resend_pause;
     uint64_t gap_ignored_until; /* echoes of a gap that has been answered by sending again */
     struct list forwarded;      /* batches of other members, to be proposed by this leader */
     uint64_t forwarded_bytes;
@@ -119,7 +125,10 @@ struct keeper {
     struct list asks;  /* requests that wait for the keeper's word */
     uint64_t ask_next;
     uint64_t ask_retry_ns;
-    struct list remote; /* asks of other members, waiting for a confirmed round here */
+    uint64_t ask_again_ns; /* an ask or its answer may have been lost: then everything again */
+    uint64_t expire_ns;    /* nothing is ended before */
+    struct list remote;    /* asks of other members, waiting for a confirmed round here */
+    uint32_t remote_count;
 };
 
 /* --- catchup.c ------------------------------------------------------------------------------- */
@@ -151,6 +160,7 @@ struct catchup {
     struct fetch fetch;
     uint64_t id_next;
     struct serve serves[MEMBERS_MAX]; /* by place in the configuration */
+    uint64_t log_from;                /* entries of the log are handed out from this slot on */
 };
 
 /* --- snapshots.c ----------------------------------------------------------------------------- */
@@ -161,6 +171,7 @@ struct snapshots {
     uint64_t bytes_since; /* of entries applied since */
     uint64_t slot_begun;  /* of the one being written; 0: none */
     struct machine_saver *saver;
+    uint64_t retry_ns;    /* after a failure: not again before */
     uint64_t restate_lsn; /* once durable, the log before the snapshot may go */
 };
 
@@ -208,6 +219,8 @@ struct replica {
     void *stop_owner;
     void (*stopped)(void *owner);
     uint64_t stop_deadline;
+    uint64_t durable_seen; /* the lsn that was durable, */
+    uint64_t durable_ns;   /* and since when nothing more is though something waits */
 
     uint64_t batches_applied;
     uint64_t commands_applied;
@@ -228,6 +241,9 @@ void replica_fail(struct replica *r, const char *what);
 /* Listens to the machine's results and leases: after boot and after a snapshot replaced it. */
 void replica_listen(struct replica *r);
 void request_finish(struct request *request, enum status status, const struct result *result);
+/* Does more wait for this member's disk than it should? Then it proposes nothing, and drops what
+ * others send, as a link could lose it: they send again. */
+bool replica_disk_lags(const struct replica *r);
 /* Why nothing can be asked of this member now; OK if it can. */
 enum status replica_serving(const struct replica *r);
 
@@ -251,6 +267,8 @@ void proposals_release(struct replica *r);
 void proposals_begin(struct replica *r);
 /* A command of the replica's own, without anybody waiting for its result. */
 void propose_internal(struct replica *r, const struct command *command);
+/* So much waits to be proposed that what can wait should. */
+bool propose_crowded(const struct replica *r);
 void propose_dispatch(struct replica *r);
 /* The way to the leader changed: what is under way must be sent again, in order. */
 void propose_resend(struct replica *r);

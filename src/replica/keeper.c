@@ -10,6 +10,9 @@
 #include "base/panic.h"
 
 #define EXPIRE_BATCH_MAX 1000
+#define EXPIRE_LATER_NS (100 * MILLISECOND) /* when too much waits to be proposed */
+#define ASK_AGAIN_NS SECOND
+#define REMOTE_ASKS_MAX 100000u
 #define EXPIRE_AGAIN_NS SECOND /* propose the end of a lease again when the log did not take it */
 
 struct remote_ask {
@@ -27,7 +30,8 @@ void keeper_init(struct replica *r)
     heap_init(&k->due, r->mem);
     list_init(&k->asks);
     list_init(&k->remote);
-    k->ask_next = 1;
+    /* Unlike any number of an earlier life, whose answers may still be on their way. */
+    k->ask_next = r->world->ops->random(r->world) | 1;
 }
 
 static bool keeping(const struct replica *r)
@@ -130,6 +134,13 @@ void replica_lease_query(struct replica *r, struct request *request, int64_t id)
     lease_request(r, request, id, REQUEST_QUERY);
 }
 
+/* Numbers are never zero: that means "not asked". */
+static uint64_t ask_number(struct keeper *k)
+{
+    k->ask_next += 2;
+    return k->ask_next;
+}
+
 /* Sends each waiting ask where it can be answered: into a read round here, or to the leader. */
 static void asks_dispatch(struct replica *r)
 {
@@ -141,7 +152,7 @@ static void asks_dispatch(struct replica *r)
             list_remove(&request->link);
             list_push(&r->reads.waiting, &request->link);
         } else if (r->leader != NODE_NONE && r->leader != r->config.identity->self) {
-            request->sequence = r->keeper.ask_next++;
+            request->sequence = ask_number(&r->keeper);
             struct message ask = {.kind = MESSAGE_LEASE_ASK,
                                   .id = request->sequence,
                                   .lease = request->lease,
@@ -194,12 +205,16 @@ static void remote_done(struct request *request, enum status status, const struc
                            .ttl_granted = request->value.ttl_granted};
     replica_send(r, ask->from, &tell, NULL);
     list_remove(&ask->link);
+    r->keeper.remote_count--;
     mem_free(r->mem, ask, sizeof *ask);
 }
 
 void keeper_on_ask(struct replica *r, uint16_t from, const struct message *message)
 {
+    if (r->keeper.remote_count == REMOTE_ASKS_MAX)
+        return; /* it asks again */
     struct remote_ask *ask = mem_zero(r->mem, sizeof *ask);
+    r->keeper.remote_count++;
     request_init(&ask->request, remote_done);
     ask->replica = r;
     ask->from = from;
@@ -217,7 +232,7 @@ void keeper_on_tell(struct replica *r, const struct message *message)
 {
     list_each (at, &r->keeper.asks) {
         struct request *request = container_of(at, struct request, link);
-        if (request->sequence != message->id)
+        if (request->sequence != message->id || request->lease != message->lease)
             continue;
         if (message->found) {
             request->value.ttl = message->ttl;
@@ -267,10 +282,19 @@ static void asks_expire(struct replica *r, uint64_t now, enum status status)
 
 void keeper_tick(struct replica *r, uint64_t now)
 {
+    struct keeper *k = &r->keeper;
     asks_expire(r, now, STATUS_TIMEOUT);
-    if (now >= r->keeper.ask_retry_ns)
+    if (now >= k->ask_again_ns) {
+        k->ask_again_ns = now + ASK_AGAIN_NS;
+        keeper_ask_again(r);
+    }
+    if (now >= k->ask_retry_ns)
         asks_dispatch(r);
-    if (keeping(r))
+    if (!keeping(r) || now < k->expire_ns)
+        return;
+    if (propose_crowded(r))
+        k->expire_ns = now + EXPIRE_LATER_NS;
+    else
         expire_due(r, now);
 }
 
@@ -285,10 +309,11 @@ uint64_t keeper_wake(const struct replica *r)
     uint64_t wake = TIME_NEVER;
     struct heap_item *top = keeping(r) ? heap_top(&k->due) : NULL;
     if (top != NULL)
-        wake = top->key;
+        wake = top->key > k->expire_ns ? top->key : k->expire_ns;
     if (!list_empty(&k->asks)) {
         uint64_t deadline = container_of(k->asks.next, struct request, link)->deadline;
         wake = deadline < wake ? deadline : wake;
+        wake = k->ask_again_ns < wake ? k->ask_again_ns : wake;
         if (k->ask_retry_ns > replica_clock(r) && k->ask_retry_ns < wake)
             wake = k->ask_retry_ns;
     }

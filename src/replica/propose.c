@@ -33,6 +33,12 @@ void proposals_init(struct replica *r)
     list_init(&p->batches);
     list_init(&p->forwarded);
     p->sequence_next = 1;
+    p->resend_pause = RESEND_NS;
+    uint64_t record_max = r->config.record_bytes;
+    p->entry_max = ENTRY_BYTES_MAX;
+    if (record_max != 0 && record_max - ENTRY_RECORD_OVERHEAD < ENTRY_BYTES_MAX)
+        p->entry_max = (size_t)(record_max - ENTRY_RECORD_OVERHEAD);
+    p->batch_target = p->entry_max / 8;
     open_batch(r);
 }
 
@@ -106,31 +112,46 @@ static void close_batch(struct replica *r)
     list_push(&p->batches, &batch->link);
     p->batches_count++;
     p->backlog_bytes += batch->entry->size;
-    if (p->open.capacity > 2 * BATCH_BYTES_TARGET)
+    if (p->open.capacity > 2 * p->batch_target)
         buffer_release(&p->open);
     open_batch(r);
 }
 
-static void open_add(struct replica *r, struct request *request, const struct command *command)
+/* A batch that is not full yet has room for the largest command behind what it holds. */
+static enum status open_add(struct replica *r, struct request *request,
+                            const struct command *command)
 {
     struct proposals *p = &r->proposals;
-    if (p->open.size >= BATCH_BYTES_TARGET || p->open_count == BATCH_COMMANDS_MAX)
+    if (p->open.size >= p->batch_target || p->open_count == BATCH_COMMANDS_MAX)
         close_batch(r);
     if (p->open_count == 0)
         p->open_ns = replica_clock(r);
+    size_t before = p->open.size;
     command_encode(&p->open, command);
     ensure(!p->open.failed);
+    if (p->open.size - before > p->entry_max - p->batch_target) {
+        p->open.size = before;
+        return STATUS_TOO_LARGE;
+    }
     if (request != NULL) {
         request->sequence = p->sequence_next;
         request->index = p->open_count;
         list_push(&p->open_requests, &request->link);
     }
     p->open_count++;
+    return STATUS_OK;
 }
 
 void propose_internal(struct replica *r, const struct command *command)
 {
-    open_add(r, NULL, command);
+    enum status status = open_add(r, NULL, command);
+    ensure(status == STATUS_OK);
+}
+
+bool propose_crowded(const struct replica *r)
+{
+    const struct proposals *p = &r->proposals;
+    return p->backlog_bytes + p->open.size > BACKLOG_BYTES_MAX / 2;
 }
 
 void replica_submit(struct replica *r, struct request *request, const struct command *command)
@@ -139,13 +160,13 @@ void replica_submit(struct replica *r, struct request *request, const struct com
     if (status == STATUS_OK &&
         r->proposals.backlog_bytes + r->proposals.open.size > BACKLOG_BYTES_MAX)
         status = STATUS_BUSY;
-    if (status != STATUS_OK) {
-        request_finish(request, status, NULL);
-        return;
+    if (status == STATUS_OK) {
+        request->kind = REQUEST_WRITE;
+        request->deadline = replica_clock(r) + r->request_timeout_ns;
+        status = open_add(r, request, command);
     }
-    request->kind = REQUEST_WRITE;
-    request->deadline = replica_clock(r) + r->request_timeout_ns;
-    open_add(r, request, command);
+    if (status != STATUS_OK)
+        request_finish(request, status, NULL);
 }
 
 /* Hands a batch to whoever leads; leader_reachable() holds. */
@@ -157,23 +178,42 @@ static void batch_send(struct replica *r, struct blob *entry)
         replica_send(r, r->leader, &(struct message){.kind = MESSAGE_FORWARD}, entry);
 }
 
+/* Leading. The others may be faster than this member's own disk: what waits for it is bounded. */
+static bool log_has_room(const struct replica *r)
+{
+    return r->ops->room(r->engine) > 0 && !replica_disk_lags(r);
+}
+
+/* What was sent again and has been applied meanwhile would only burden the log. */
+static bool forwarded_is_new(const struct replica *r, const struct blob *entry)
+{
+    struct batch_header header;
+    return batch_header_load(blob_bytes(entry), &header) == STATUS_OK &&
+           header.sequence > machine_session(r->machine, header.origin, header.incarnation);
+}
+
 static void dispatch_forwarded(struct replica *r)
 {
     struct proposals *p = &r->proposals;
-    while (!list_empty(&p->forwarded) && r->role == ROLE_LEADER && r->ops->room(r->engine) > 0) {
+    while (!list_empty(&p->forwarded) && r->role == ROLE_LEADER && log_has_room(r)) {
         struct forwarded_batch *batch =
             container_of(p->forwarded.next, struct forwarded_batch, link);
         struct blob *entry = blob_keep(batch->entry);
         forwarded_drop(r, batch);
-        replica_step(r, (struct input){.kind = INPUT_PROPOSE, .entry = entry});
+        if (forwarded_is_new(r, entry))
+            replica_step(r, (struct input){.kind = INPUT_PROPOSE, .entry = entry});
         blob_drop(entry);
     }
 }
 
+/* The next one to send, as long as not too many are under way. */
 static struct batch *first_unsent(struct replica *r)
 {
+    uint32_t ahead = 0;
     list_each (at, &r->proposals.batches) {
         struct batch *batch = container_of(at, struct batch, link);
+        if (ahead++ == BATCHES_INFLIGHT_MAX)
+            return NULL;
         if (!batch->sent)
             return batch;
     }
@@ -184,7 +224,7 @@ static struct batch *first_unsent(struct replica *r)
 static bool leader_reachable(const struct replica *r)
 {
     if (r->role == ROLE_LEADER)
-        return r->ops->room(r->engine) > 0;
+        return log_has_room(r);
     return r->leader != NODE_NONE && r->leader != r->config.identity->self;
 }
 
@@ -228,7 +268,7 @@ void propose_forwarded(struct replica *r, struct blob *entry)
 {
     struct proposals *p = &r->proposals;
     if (entry == NULL || r->role == ROLE_FOLLOWER ||
-        p->forwarded_bytes + entry->size > FORWARDED_BYTES_MAX)
+        p->forwarded_bytes + entry->size > FORWARDED_BYTES_MAX || !forwarded_is_new(r, entry))
         return;
     struct forwarded_batch *batch = mem_alloc(r->mem, sizeof *batch);
     batch->entry = blob_keep(entry);
@@ -270,6 +310,7 @@ void propose_on_batch(struct replica *r, uint64_t sequence, enum batch_outcome o
         histogram_add(&r->commit_ns, 100000, now - batch->opened_ns);
         r->commands_applied += batch->count;
         r->batches_applied++;
+        r->proposals.resend_pause = RESEND_NS;
         batch_free(r, batch);
         break;
     case BATCH_GAP:
@@ -308,6 +349,14 @@ static void expire_list(struct replica *r, struct list *requests, uint64_t now)
     }
 }
 
+/* What a leader has proposed itself cannot get lost while it leads; what it was sent can. */
+static uint64_t resend_at(const struct replica *r, const struct batch *batch)
+{
+    if (!batch->sent || r->role == ROLE_LEADER)
+        return TIME_NEVER;
+    return batch->sent_ns + r->proposals.resend_pause;
+}
+
 void propose_expire(struct replica *r, uint64_t now)
 {
     struct proposals *p = &r->proposals;
@@ -315,11 +364,15 @@ void propose_expire(struct replica *r, uint64_t now)
     list_each (at, &p->batches) {
         struct batch *batch = container_of(at, struct batch, link);
         expire_list(r, &batch->requests, now);
-        stale |= batch->sent && now - batch->sent_ns >= RESEND_NS;
+        stale |= now >= resend_at(r, batch);
     }
     expire_list(r, &p->open_requests, now);
-    if (stale)
-        propose_resend(r);
+    if (!stale)
+        return;
+    /* Perhaps it is not lost but slow, and then sending again makes it slower. */
+    if (p->resend_pause < RESEND_NS_MAX)
+        p->resend_pause *= 2;
+    propose_resend(r);
 }
 
 static uint64_t earliest(const struct list *requests, uint64_t wake)
@@ -337,8 +390,8 @@ uint64_t propose_wake(const struct replica *r)
     for (struct list *at = p->batches.next; at != &p->batches; at = at->next) {
         const struct batch *batch = container_of(at, struct batch, link);
         wake = earliest(&batch->requests, wake);
-        if (batch->sent && batch->sent_ns + RESEND_NS < wake)
-            wake = batch->sent_ns + RESEND_NS;
+        if (resend_at(r, batch) < wake)
+            wake = resend_at(r, batch);
     }
     return wake;
 }

@@ -13,6 +13,7 @@
 #define REQUEST_TIMEOUT_NS (5 * SECOND) /* and two election timeouts, as etcd's clients expect */
 #define SEGMENT_BYTES_DEFAULT (UINT64_C(16) * 1024 * 1024)
 #define RECORD_BYTES_DEFAULT (UINT64_C(8) * 1024 * 1024)
+#define PENDING_BYTES_DEFAULT (UINT64_C(64) * 1024 * 1024)
 #define STORE_WORK_BUDGET 2000
 #define STEPS_A_TURN_MAX 64
 
@@ -74,6 +75,12 @@ void replica_send(struct replica *r, uint16_t to, const struct message *message,
     message_encode(&w, &signed_message);
     ensure(!w.failed);
     r->world->ops->send(r->world, to, writer_bytes(&w), payload);
+}
+
+bool replica_disk_lags(const struct replica *r)
+{
+    uint64_t max = r->config.pending_bytes;
+    return journal_pending_bytes(r->journal) > (max != 0 ? max : PENDING_BYTES_DEFAULT);
 }
 
 /* --- Effects --------------------------------------------------------------------------------- */
@@ -150,7 +157,6 @@ static void transfer_check(struct replica *r)
 
 static void effect_role(struct replica *r, const struct effect *fx)
 {
-    bool was_leading = r->role == ROLE_LEADER;
     bool moved =
         fx->role != r->role || fx->to != r->leader || ballot_compare(fx->ballot, r->ballot) != 0;
     r->role = fx->role;
@@ -168,7 +174,7 @@ static void effect_role(struct replica *r, const struct effect *fx)
     propose_resend(r);
     keeper_ask_again(r);
     r->reads.retry_ns = 0;
-    if (r->role == ROLE_LEADER && !was_leading)
+    if (r->role == ROLE_LEADER)
         become_keeper(r);
     transfer_check(r);
 }
@@ -240,6 +246,9 @@ static void on_message(void *owner, uint16_t from, struct bytes head, struct blo
         return;
     if (!memory_trusts(r, place, message.disk))
         return;
+    if (entry != NULL && message.kind != MESSAGE_SNAPSHOT_CHUNK &&
+        (entry->size > r->proposals.entry_max || replica_disk_lags(r)))
+        return; /* as if a link had lost it */
     switch (message.kind) {
     case MESSAGE_ENGINE:
         replica_step(
@@ -314,6 +323,22 @@ static void stop_tick(struct replica *r, uint64_t now)
     r->stopped(r->stop_owner);
 }
 
+/* A leader whose disk hangs holds everybody back, but its heartbeats do not: it hands over. There
+ * is no timer of its own, for a leader wakes with every heartbeat. */
+static void stall_tick(struct replica *r, uint64_t now)
+{
+    uint64_t durable = journal_durable(r->journal);
+    if (durable != r->durable_seen || durable == journal_last(r->journal)) {
+        r->durable_seen = durable;
+        r->durable_ns = now;
+    } else if (now - r->durable_ns >= r->config.election_ns && r->role == ROLE_LEADER &&
+               r->configuration.count > 1) {
+        r->durable_ns = now;
+        replica_log(r, LOG_WARN, "this member's disk hangs: it hands the leadership over", "");
+        replica_step(r, (struct input){.kind = INPUT_TRANSFER, .node = NODE_NONE});
+    }
+}
+
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -353,6 +378,7 @@ static void on_turn(void *owner)
     journal_flush(r->journal);
     transfer_tick(r, now);
     stop_tick(r, now);
+    stall_tick(r, now);
     snapshots_consider(r);
     if (r->store_work)
         r->store_work = store_work(machine_store(r->machine), STORE_WORK_BUDGET);
@@ -481,6 +507,7 @@ static enum status boot_journal(struct replica *r, struct text *error)
         .member = identity_member(identity, identity->self)->id,
         .segment_size = c->segment_bytes != 0 ? c->segment_bytes : SEGMENT_BYTES_DEFAULT,
         .record_size_max = c->record_bytes != 0 ? c->record_bytes : RECORD_BYTES_DEFAULT,
+        .snapshot_slot = r->snapshots.slot,
         .owner = r,
         .on_durable = on_durable,
         .on_failure = on_journal_failure};
@@ -499,6 +526,7 @@ static enum status boot(struct replica *r, struct text *error)
     replica_listen(r);
     r->snapshots.slot = info.slot;
     r->snapshots.size = info.size;
+    r->catchup.log_from = info.slot + 1;
     boot_engine(r);
     if (info.slot != 0)
         replica_step(r, (struct input){.kind = INPUT_SNAPSHOT, .slot = info.slot});
@@ -584,9 +612,10 @@ void replica_start(struct replica *r)
 void replica_transfer(struct replica *r, struct request *request, uint64_t member)
 {
     enum status status = STATUS_NOT_FOUND;
+    uint16_t node = NODE_NONE;
     for (uint32_t i = 0; i < r->configuration.count; i++) {
         if (r->configuration.members[i].id == member) {
-            r->transfer_node = r->configuration.members[i].node;
+            node = r->configuration.members[i].node;
             status = STATUS_OK;
         }
     }
@@ -594,10 +623,11 @@ void replica_transfer(struct replica *r, struct request *request, uint64_t membe
         status = STATUS_NOT_LEADER;
     else if (transfer_request(r) != NULL)
         status = STATUS_BUSY;
-    if (status != STATUS_OK || r->transfer_node == r->config.identity->self) {
+    if (status != STATUS_OK || node == r->config.identity->self) {
         request_finish(request, status, NULL);
         return;
     }
+    r->transfer_node = node;
     request->kind = REQUEST_TRANSFER;
     request->deadline = replica_clock(r) + 2 * r->config.election_ns;
     list_push(&r->transfers, &request->link);
@@ -623,6 +653,7 @@ void replica_halt(struct replica *r)
     r->failed = true;
     if (transfer_request(r) != NULL)
         request_finish(transfer_request(r), STATUS_STOPPED, NULL);
+    catchup_release(r);
     reads_fail_all(r, STATUS_STOPPED);
     keeper_fail_all(r, STATUS_STOPPED);
     proposals_fail_all(r, STATUS_STOPPED);

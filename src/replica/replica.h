@@ -28,6 +28,7 @@ struct replica_config {
     uint64_t snapshot_slots; /* or after so many slots, whichever comes first; 0: default */
     uint64_t segment_bytes;  /* of a log segment; 0: default */
     uint64_t record_bytes;   /* of a record of the log, at most; 0: default */
+    uint64_t pending_bytes;  /* may wait for the disk before work is held back; 0: default */
     uint64_t
         log_keep_bytes; /* of log kept behind a snapshot for peers that lag a little; 0: default */
     void *owner;

@@ -9,6 +9,7 @@
 #define SNAPSHOT_SLOTS_DEFAULT UINT64_C(100000)
 #define LOG_KEEP_BYTES_DEFAULT (UINT64_C(16) * 1024 * 1024)
 #define SNAPSHOTS_KEPT 2
+#define RETRY_NS (10 * SECOND) /* a disk that is full stays full for a while */
 
 struct load {
     struct machine_loader *loader;
@@ -75,7 +76,7 @@ static void on_written(void *owner, enum status status, uint64_t size)
     if (status != STATUS_OK) {
         /* Nothing is lost: the log is still there. A full disk is the likely reason. */
         replica_log(r, LOG_ERROR, "could not write a snapshot: free some disk space", "");
-        s->bytes_since = 0;
+        s->retry_ns = replica_clock(r) + RETRY_NS;
         return;
     }
     uint64_t since = s->bytes_since;
@@ -109,7 +110,8 @@ void snapshots_consider(struct replica *r)
     uint64_t slots = c->snapshot_slots != 0 ? c->snapshot_slots : SNAPSHOT_SLOTS_DEFAULT;
     if (bytes < s->size / 2 && c->snapshot_bytes == 0)
         bytes = s->size / 2; /* a large state is not written for every few changes */
-    if (s->slot_begun != 0 || r->catchup.fetch.receiver != NULL || r->failed)
+    if (s->slot_begun != 0 || r->catchup.fetch.receiver != NULL || r->failed ||
+        replica_clock(r) < s->retry_ns)
         return;
     uint64_t applied = machine_slot(r->machine);
     if (s->bytes_since < bytes && applied - s->slot < slots)

@@ -234,7 +234,7 @@ static void oracle_remembered(const struct cluster *c, uint32_t place)
 {
     const struct cluster_member *m = &c->members[place];
     const struct multipaxos *p = m->engine;
-    if (p->unsound)
+    if (!multipaxos_sound(p))
         return; /* it knows that it forgot */
     if (ballot_compare(p->promised, m->promise_sent) < 0)
         cluster_fail(c, "member %u forgot a promise", place + 1);

@@ -43,6 +43,7 @@ static void describe(struct cluster *c, uint32_t members)
 static void settle(struct cluster *c, uint32_t members, uint64_t seed)
 {
     cluster_heal(c);
+    cluster_run(c, SEC / 2); /* what a disk has failed is reported, and its member ends */
     for (uint32_t i = 0; i < members; i++)
         cluster_restart(c, i);
     check(c, seed);
@@ -50,6 +51,7 @@ static void settle(struct cluster *c, uint32_t members, uint64_t seed)
         fail_msg("seed %llu: no leader after healing", (unsigned long long)seed);
     if (!cluster_run_until_quiet(c, 20 * SEC))
         fail_msg("seed %llu: clients still wait after healing", (unsigned long long)seed);
+    cluster_run(c, SEC); /* what comes inside a snapshot has no result */
     uint64_t before = cluster_acknowledged(c);
     for (uint32_t i = 0; i < members; i++)
         cluster_put(c, i);
@@ -58,7 +60,7 @@ static void settle(struct cluster *c, uint32_t members, uint64_t seed)
         describe(c, members);
         fail_msg("seed %llu: no progress after healing", (unsigned long long)seed);
     }
-    cluster_run(c, 3 * SEC);
+    cluster_run(c, 8 * SEC); /* every lease runs out */
     cluster_check_end(c);
     check(c, seed);
 }
@@ -68,7 +70,7 @@ static void random_fault(struct cluster *c, uint32_t members)
     struct prng *prng = cluster_prng(c);
     uint32_t a = (uint32_t)prng_below(prng, members);
     uint32_t b = (uint32_t)prng_below(prng, members);
-    switch (prng_below(prng, 10)) {
+    switch (prng_below(prng, 16)) {
     case 0:
         cluster_crash(c, a, true);
         break;
@@ -97,6 +99,26 @@ static void random_fault(struct cluster *c, uint32_t members)
     case 9:
         cluster_heal(c);
         break;
+    case 10:
+        cluster_slow_disk(c, a, 10 * MS << prng_below(prng, 4));
+        break;
+    case 11:
+        cluster_break_disk(c, a);
+        break;
+    case 12:
+    case 13:
+        cluster_transfer(c, a, b);
+        break;
+    case 14: /* nothing from it arrives, but it hears the others */
+        for (uint32_t i = 0; i < members; i++)
+            cluster_cut(c, a, i, true);
+        break;
+    case 15: /* alone */
+        for (uint32_t i = 0; i < members; i++) {
+            cluster_cut(c, a, i, true);
+            cluster_cut(c, i, a, true);
+        }
+        break;
     }
 }
 
@@ -108,12 +130,20 @@ static bool run_seed(uint64_t seed)
     struct cluster *c = cluster_new(seed, members);
     if (prng_below(&draw, 2) == 0)
         cluster_set_snapshot_slots(c, 20 + prng_below(&draw, 100));
+    if (prng_below(&draw, 2) == 0)
+        cluster_set_value_size(c, 1 << (4 + prng_below(&draw, 10)));
     cluster_run_until_leader(c, 5 * SEC);
     for (int round = 0; round < 150; round++) {
         for (uint64_t i = prng_below(&draw, 12); i > 0; i--)
             cluster_put(c, (uint32_t)prng_below(&draw, members));
         for (uint64_t i = prng_below(&draw, 4); i > 0; i--)
             cluster_read(c, (uint32_t)prng_below(&draw, members));
+        if (prng_below(&draw, 6) == 0)
+            cluster_grant(c, (uint32_t)prng_below(&draw, members));
+        if (prng_below(&draw, 2) == 0)
+            cluster_touch_lease(c, (uint32_t)prng_below(&draw, members));
+        if (prng_below(&draw, 20) == 0)
+            cluster_compact(c, (uint32_t)prng_below(&draw, members));
         if (prng_below(&draw, 8) == 0)
             random_fault(c, members);
         cluster_run(c, prng_below(&draw, 120 * MS));
@@ -152,6 +182,153 @@ static void a_member_that_missed_the_log_catches_up_from_a_snapshot(void **state
         cluster_run(c, 5 * MS);
     }
     settle(c, 3, 7);
+    cluster_free(c);
+}
+
+/* Writes slot by slot, through members that live. */
+static void write_slots(struct cluster *c, uint32_t member, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        cluster_put(c, member);
+        cluster_run(c, 5 * MS);
+    }
+}
+
+/* A cluster whose members take a snapshot every `slots` slots. */
+static struct cluster *cluster_with_snapshots(uint64_t seed, uint32_t members, uint64_t slots)
+{
+    struct cluster *c = cluster_new(seed, members);
+    cluster_set_snapshot_slots(c, slots);
+    for (uint32_t i = 0; i < members; i++) {
+        cluster_crash(c, i, false);
+        cluster_restart(c, i);
+    }
+    return c;
+}
+
+/* Five members, of which one led while it was cut off, and so accepted what was never chosen; then
+ * it was given a snapshot. Another one was dead meanwhile. */
+static struct cluster *cluster_with_stale_log(uint64_t seed, uint32_t *ret_stale,
+                                              uint32_t *ret_dead)
+{
+    struct cluster *c = cluster_with_snapshots(seed, 5, 40);
+    int leader = cluster_run_until_leader(c, 10 * SEC);
+    assert_true(leader >= 0);
+    uint32_t stale = (uint32_t)leader;
+    uint32_t dead = (stale + 1) % 5;
+    uint32_t writer = (stale + 2) % 5;
+    write_slots(c, stale, 60);
+    cluster_crash(c, dead, false);
+    for (uint32_t i = 0; i < 5; i++) {
+        cluster_cut(c, stale, i, true);
+        cluster_cut(c, i, stale, true);
+    }
+    for (uint32_t i = 0; i < 8; i++) {
+        cluster_put(c, stale); /* in a slot that the others will fill with something else */
+        cluster_run(c, MS);
+    }
+    cluster_run(c, 4 * SEC);
+    cluster_set_value_size(c, 8000); /* so that the log of the others is trimmed */
+    write_slots(c, writer, 400);
+    cluster_set_value_size(c, 0);
+    cluster_run(c, 10 * SEC);
+    cluster_heal(c);
+    cluster_run(c, 5 * SEC);
+    check(c, seed);
+    assert_true(cluster_slot(c, stale) == cluster_slot(c, writer));
+    *ret_stale = stale;
+    *ret_dead = dead;
+    return c;
+}
+
+static void what_was_accepted_below_a_received_snapshot_is_not_handed_out(void **state)
+{
+    (void)state;
+    uint32_t stale, dead;
+    struct cluster *c = cluster_with_stale_log(19, &stale, &dead);
+    int leader = cluster_run_until_leader(c, 10 * SEC);
+    if ((uint32_t)leader != stale)
+        cluster_transfer(c, (uint32_t)leader, stale);
+    cluster_run(c, 2 * SEC);
+    assert_int_equal(cluster_run_until_leader(c, SEC), (int)stale);
+    cluster_restart(c, dead); /* it asks the leader first */
+    cluster_run(c, 5 * SEC);
+    check(c, 19);
+    assert_true(cluster_slot(c, dead) == cluster_slot(c, stale));
+    settle(c, 5, 19);
+    cluster_free(c);
+}
+
+static void a_member_that_falls_back_to_an_older_snapshot_asks_for_the_rest(void **state)
+{
+    (void)state;
+    uint32_t stale, dead;
+    struct cluster *c = cluster_with_stale_log(23, &stale, &dead);
+    cluster_crash(c, stale, false);
+    assert_true(cluster_damage_snapshot(c, stale));
+    cluster_restart(c, stale);
+    cluster_run(c, 5 * SEC);
+    check(c, 23);
+    settle(c, 5, 23);
+    cluster_free(c);
+}
+
+static void an_idle_member_sleeps_between_heartbeats(void **state)
+{
+    (void)state;
+    struct cluster *c = cluster_new(29, 3);
+    assert_true(cluster_run_until_leader(c, 10 * SEC) >= 0);
+    cluster_grant(c, 0);
+    cluster_run(c, 10 * SEC);
+    uint64_t before = cluster_timers(c, 0) + cluster_timers(c, 1) + cluster_timers(c, 2);
+    cluster_run(c, 10 * SEC);
+    uint64_t fired = cluster_timers(c, 0) + cluster_timers(c, 1) + cluster_timers(c, 2) - before;
+    assert_true(fired <= 3 * 110); /* a heartbeat every 100 ms */
+    cluster_free(c);
+}
+
+static void a_leader_whose_disk_hangs_hands_over(void **state)
+{
+    (void)state;
+    struct cluster *c = cluster_new(31, 3);
+    int leader = cluster_run_until_leader(c, 10 * SEC);
+    assert_true(leader >= 0);
+    cluster_run(c, SEC);
+    cluster_slow_disk(c, (uint32_t)leader, 3600 * SEC);
+    write_slots(c, (uint32_t)leader, 400);
+    cluster_run(c, 2 * SEC);
+    struct replica_status status;
+    replica_status(cluster_replica(c, (uint32_t)leader), &status);
+    assert_false(status.leading);
+    uint64_t before = cluster_acknowledged(c);
+    for (uint32_t i = 0; i < 3; i++)
+        cluster_put(c, i);
+    cluster_run(c, SEC);
+    assert_int_equal(cluster_acknowledged(c), before + 3);
+    check(c, 31);
+    cluster_free(c);
+}
+
+/* The others go on without this disk, and what waits for it must not grow for ever. */
+static void what_waits_for_a_disk_that_hangs_is_bounded(void **state)
+{
+    (void)state;
+    struct cluster *c = cluster_with_snapshots(37, 3, 300);
+    int leader = cluster_run_until_leader(c, 10 * SEC);
+    assert_true(leader >= 0);
+    cluster_run(c, SEC);
+    uint32_t slow = ((uint32_t)leader + 1) % 3;
+    cluster_slow_disk(c, slow, 3600 * SEC);
+    cluster_set_value_size(c, 16000);
+    for (int i = 0; i < 300; i++) {
+        cluster_put(c, (uint32_t)leader);
+        cluster_run(c, 10 * MS);
+        assert_true(cluster_journal_pending(c, slow) <= CLUSTER_PENDING_BYTES + (64u << 10));
+    }
+    assert_true(cluster_acknowledged(c) * 8000 > 3 * CLUSTER_PENDING_BYTES);
+    assert_true(cluster_journal_pending(c, slow) > CLUSTER_PENDING_BYTES);
+    cluster_set_value_size(c, 0);
+    settle(c, 3, 37);
     cluster_free(c);
 }
 
@@ -227,6 +404,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_killed_leader_is_replaced_without_waiting_for_the_timeout),
         cmocka_unit_test(a_silent_leader_is_replaced_and_serves_no_stale_read),
         cmocka_unit_test(a_member_that_missed_the_log_catches_up_from_a_snapshot),
+        cmocka_unit_test(what_was_accepted_below_a_received_snapshot_is_not_handed_out),
+        cmocka_unit_test(a_member_that_falls_back_to_an_older_snapshot_asks_for_the_rest),
+        cmocka_unit_test(a_leader_whose_disk_hangs_hands_over),
+        cmocka_unit_test(what_waits_for_a_disk_that_hangs_is_bounded),
+        cmocka_unit_test(an_idle_member_sleeps_between_heartbeats),
         cmocka_unit_test(a_member_that_lost_its_disk_is_not_listened_to),
         cmocka_unit_test(random_histories_keep_every_promise),
     };

@@ -1,80 +1,13 @@
 /* The harness of support_cluster.h. Events stand in one heap by virtual time; each member's world
  * is a thin layer over the harness and its own fake disk. */
-#include "replica/support_cluster.h"
+#include "replica/internal.h"
+#include "replica/support_cluster_internal.h"
 
 #include "base/heap.h"
-#include "journal/support_disk.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define MS UINT64_C(1000000)
-#define CLIENTS_MAX 100000
-
-struct node {
-    struct world world;
-    struct cluster *cluster;
-    uint32_t place;
-    struct fake_disk *disk;
-    struct identity identity;
-    struct replica *replica; /* NULL: dead */
-    struct world_events events;
-    uint64_t timer;     /* deadline; TIME_NEVER: none */
-    uint64_t disk_next; /* when the disk takes its next step */
-    uint64_t life; /* grows with each start: messages of an earlier life are not for this one */
-    bool paused;
-    bool failed;
-    bool up[CLUSTER_MEMBERS_MAX];          /* what on_peer said last */
-    uint64_t arrival[CLUSTER_MEMBERS_MAX]; /* of the last packet to each */
-};
-
-struct packet {
-    struct packet *next;
-    uint64_t at;
-    uint32_t from;
-    uint32_t to;
-    uint64_t life_from;
-    uint64_t life_to;
-    struct blob *entry;
-    size_t head_size;
-    uint8_t head[];
-};
-
-struct client {
-    struct request request;
-    struct client *next;
-    struct cluster *cluster;
-    uint32_t member;
-    uint64_t life;
-    uint32_t key;
-    uint64_t value;
-    int64_t floor; /* a read: the newest revision that was complete when it began */
-    bool read;
-    bool done;
-};
-
-struct cluster {
-    struct prng prng;
-    struct mem mem;
-    uint64_t now;
-    uint32_t count;
-    struct node members[CLUSTER_MEMBERS_MAX];
-    bool cut[CLUSTER_MEMBERS_MAX][CLUSTER_MEMBERS_MAX];
-    uint32_t loss;
-    uint64_t snapshot_slots;
-    struct packet *packets; /* by time */
-    struct client *clients;
-    uint64_t clients_count;
-    uint64_t waiting;
-    int64_t acked_revision[CLUSTER_KEYS]; /* of the newest acknowledged write of each key */
-    uint64_t acked_value[CLUSTER_KEYS];
-    int64_t revision_max; /* complete: whatever starts now must see it */
-    uint64_t acknowledged;
-    uint64_t reads_checked;
-    uint64_t value_next;
-    char violation[640];
-};
 
 static void *mem_libc(struct mem *mem, void *at, size_t size_old, size_t size_new)
 {
@@ -87,7 +20,7 @@ static void *mem_libc(struct mem *mem, void *at, size_t size_old, size_t size_ne
     return realloc(at, size_new);
 }
 
-static void violate(struct cluster *c, const char *what, uint64_t a, uint64_t b)
+void violate(struct cluster *c, const char *what, uint64_t a, uint64_t b)
 {
     if (c->violation[0] == '\0')
         snprintf(c->violation, sizeof c->violation, "%s (%llu, %llu) at %llu ms", what,
@@ -214,6 +147,7 @@ static void member_start(struct node *m)
     char message[512];
     struct text error = text_of(message, sizeof message);
     struct identity found;
+    m->disk->fail_write = 0;
     if (identity_load(&m->world, &error, &found) == STATUS_NOT_FOUND &&
         identity_create(&m->world, &c->mem, &m->identity, &error) != STATUS_OK)
         violate(c, "no identity", m->place, 0);
@@ -224,8 +158,9 @@ static void member_start(struct node *m)
                                     .election_ns = 1000 * MS,
                                     .quota_bytes = UINT64_MAX,
                                     .snapshot_slots = c->snapshot_slots,
-                                    .segment_bytes = 128 * 1024,
+                                    .segment_bytes = 256 * 1024,
                                     .record_bytes = 64 * 1024,
+                                    .pending_bytes = CLUSTER_PENDING_BYTES,
                                     .log_keep_bytes = 1,
                                     .owner = m,
                                     .on_fatal = on_fatal,
@@ -359,6 +294,7 @@ void cluster_free(struct cluster *c)
         c->clients = client->next;
         free(client);
     }
+    free(c->digests);
     free(c);
 }
 
@@ -382,9 +318,10 @@ static void member_tick(struct cluster *c, struct node *m)
     if (m->replica == NULL || m->paused)
         return;
     if (c->now >= m->disk_next && fake_step(m->disk))
-        m->disk_next = c->now + 20000 + prng_below(&c->prng, MS / 5);
+        m->disk_next = c->now + 20000 + prng_below(&c->prng, MS / 5 + m->disk_pause);
     if (c->now >= m->timer) {
         m->timer = TIME_NEVER;
+        m->timers++;
         m->events.on_timer(m->events.owner);
     }
     m->events.on_turn(m->events.owner);
@@ -402,6 +339,13 @@ void cluster_run(struct cluster *c, uint64_t ns)
         }
         for (uint32_t i = 0; i < c->count; i++)
             member_tick(c, &c->members[i]);
+        for (uint32_t i = 0; i < c->count; i++) {
+            if (c->members[i].failed)
+                cluster_crash(c, i, false); /* a member whose disk failed ends */
+        }
+        check_digests(c);
+        if (c->now % (10 * MS) == 0)
+            check_leases(c);
     }
 }
 
@@ -456,6 +400,11 @@ void cluster_heal(struct cluster *c)
     c->loss = 0;
     for (uint32_t i = 0; i < c->count; i++)
         c->members[i].paused = false;
+    for (uint32_t i = 0; i < c->count; i++) {
+        c->members[i].disk_pause = 0;
+        c->members[i].disk_next = c->now;
+        c->members[i].disk->fail_write = 0;
+    }
     tell_peers(c);
 }
 
@@ -464,94 +413,51 @@ void cluster_set_loss(struct cluster *c, uint32_t percent)
     c->loss = percent;
 }
 
+void cluster_slow_disk(struct cluster *c, uint32_t member, uint64_t pause)
+{
+    c->members[member].disk_pause = pause;
+}
+
+void cluster_break_disk(struct cluster *c, uint32_t member)
+{
+    struct fake_disk *disk = c->members[member].disk;
+    disk->fail_write = 1 + (uint32_t)prng_below(&c->prng, 4);
+}
+
+bool cluster_damage_snapshot(struct cluster *c, uint32_t member)
+{
+    struct fake_disk *disk = c->members[member].disk;
+    const char *newest = "";
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < FAKE_FILES_MAX; i++) {
+        const char *name = disk->names[i].name;
+        if (disk->names[i].live == NULL || strstr(name, ".snap") == NULL)
+            continue;
+        count++;
+        if (strcmp(name, newest) > 0)
+            newest = name;
+    }
+    if (count < 2)
+        return false;
+    uint64_t size;
+    uint8_t *file = fake_file(disk, newest, &size);
+    file[size / 2] ^= 1;
+    return true;
+}
+
+uint64_t cluster_timers(const struct cluster *c, uint32_t member)
+{
+    return c->members[member].timers;
+}
+
+void cluster_set_value_size(struct cluster *c, uint32_t size_max)
+{
+    c->value_size_max = size_max;
+}
+
 void cluster_set_snapshot_slots(struct cluster *c, uint64_t slots)
 {
     c->snapshot_slots = slots;
-}
-
-/* --- Clients --------------------------------------------------------------------------------- */
-
-static struct bytes key_of(uint32_t key, char raw[8])
-{
-    snprintf(raw, 8, "k%02u", key % 100);
-    return bytes_of(raw, 3);
-}
-
-static struct client *client_new(struct cluster *c, uint32_t member, request_done_fn done)
-{
-    struct client *client = calloc(1, sizeof *client);
-    client->cluster = c;
-    client->member = member;
-    client->life = c->members[member].life;
-    client->key = (uint32_t)prng_below(&c->prng, CLUSTER_KEYS);
-    client->next = c->clients;
-    c->clients = client;
-    c->waiting++;
-    request_init(&client->request, done);
-    return client;
-}
-
-static void put_done(struct request *request, enum status status, const struct result *result)
-{
-    struct client *client = container_of(request, struct client, request);
-    struct cluster *c = client->cluster;
-    client->done = true;
-    c->waiting--;
-    if (status != STATUS_OK)
-        return;
-    if (result->refusal != REFUSAL_NONE) {
-        violate(c, "a put was refused", (uint64_t)result->refusal, 0);
-        return;
-    }
-    c->acknowledged++;
-    if (result->revision > c->acked_revision[client->key]) {
-        c->acked_revision[client->key] = result->revision;
-        c->acked_value[client->key] = client->value;
-    }
-    if (result->revision > c->revision_max)
-        c->revision_max = result->revision;
-}
-
-void cluster_put(struct cluster *c, uint32_t member)
-{
-    struct node *m = &c->members[member];
-    if (m->replica == NULL || m->paused)
-        return;
-    struct client *client = client_new(c, member, put_done);
-    char raw[8];
-    client->value = ++c->value_next;
-    struct command command = {.kind = COMMAND_PUT};
-    command.put.key = key_of(client->key, raw);
-    command.put.value = bytes_of(&client->value, sizeof client->value);
-    replica_submit(m->replica, &client->request, &command);
-}
-
-static void read_done(struct request *request, enum status status, const struct result *result)
-{
-    struct client *client = container_of(request, struct client, request);
-    struct cluster *c = client->cluster;
-    (void)result;
-    client->done = true;
-    c->waiting--;
-    if (status != STATUS_OK)
-        return;
-    struct store *store = machine_store(replica_machine(c->members[client->member].replica));
-    if (store_revision(store) < client->floor)
-        violate(c, "a stale read", (uint64_t)store_revision(store), (uint64_t)client->floor);
-    if (store_revision(store) > c->revision_max)
-        c->revision_max = store_revision(store);
-    c->reads_checked++;
-}
-
-void cluster_read(struct cluster *c, uint32_t member)
-{
-    struct node *m = &c->members[member];
-    if (m->replica == NULL || m->paused)
-        return;
-    struct client *client = client_new(c, member, read_done);
-    client->read = true;
-    client->floor = c->revision_max;
-    replica_read(m->replica, &client->request);
 }
 
 /* --- What the tests look at ------------------------------------------------------------------ */
@@ -585,6 +491,9 @@ void cluster_check_end(struct cluster *c)
         struct node *m = &c->members[i];
         if (m->replica == NULL)
             continue;
+        uint64_t leases = store_leases(machine_store(replica_machine(m->replica)));
+        if (leases != 0)
+            violate(c, "leases outlived their time", m->place, leases);
         if (first == NULL)
             first = replica_machine(m->replica);
         check_member(c, m, first);
@@ -609,6 +518,16 @@ bool cluster_alive(const struct cluster *c, uint32_t member)
 struct replica *cluster_replica(struct cluster *c, uint32_t member)
 {
     return c->members[member].replica;
+}
+
+uint64_t cluster_slot(struct cluster *c, uint32_t member)
+{
+    return machine_slot(replica_machine(c->members[member].replica));
+}
+
+uint64_t cluster_journal_pending(struct cluster *c, uint32_t member)
+{
+    return journal_pending_bytes(c->members[member].replica->journal);
 }
 
 uint64_t cluster_acknowledged(const struct cluster *c)

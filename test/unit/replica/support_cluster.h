@@ -2,7 +2,8 @@
  * and a disk for each member that forgets what was not synced. Everything is drawn from one seed.
  *
  * It checks while it runs: what a member acknowledged is never lost, a linearizable read never
- * misses what was complete before it began, and all members end in the same state. */
+ * misses what was complete before it began, no lease ends before its time, and members that have
+ * applied the same slot are in the same state. */
 #ifndef TEST_SUPPORT_CLUSTER_H
 #define TEST_SUPPORT_CLUSTER_H
 
@@ -11,6 +12,7 @@
 
 #define CLUSTER_MEMBERS_MAX 5
 #define CLUSTER_KEYS 16
+#define CLUSTER_PENDING_BYTES (512u * 1024) /* of each member's log */
 
 struct cluster;
 
@@ -41,11 +43,33 @@ void cluster_set_loss(struct cluster *cluster, uint32_t percent);
 /* Snapshots after so many slots; used by the next start of each member. */
 void cluster_set_snapshot_slots(struct cluster *cluster, uint64_t slots);
 
+/* Values of puts get up to so many bytes longer. */
+void cluster_set_value_size(struct cluster *cluster, uint32_t size_max);
+/* Each step of this disk takes up to `pause` longer, until the cluster is healed. */
+void cluster_slow_disk(struct cluster *cluster, uint32_t member, uint64_t pause);
+/* One of the next writes of this disk fails. */
+void cluster_break_disk(struct cluster *cluster, uint32_t member);
+/* A bit of the newest snapshot of a dead member rots, if it has an older one to fall back to. */
+bool cluster_damage_snapshot(struct cluster *cluster, uint32_t member);
+/* How often its timer fired. */
+uint64_t cluster_timers(const struct cluster *cluster, uint32_t member);
+
 /* A client writes a new unique value to a random key through this member. */
 void cluster_put(struct cluster *cluster, uint32_t member);
 /* A client reads a key linearizably through this member; checked when it completes. */
 void cluster_read(struct cluster *cluster, uint32_t member);
+/* A client compacts the history up to a few revisions ago. */
+void cluster_compact(struct cluster *cluster, uint32_t member);
+/* A client asks for a lease of a few seconds, and hangs a key on it. */
+void cluster_grant(struct cluster *cluster, uint32_t member);
+/* A client renews, queries or revokes one of the newest leases. */
+void cluster_touch_lease(struct cluster *cluster, uint32_t member);
+void cluster_transfer(struct cluster *cluster, uint32_t member, uint32_t to);
 struct replica *cluster_replica(struct cluster *cluster, uint32_t member);
+/* The slot that a live member applied last. */
+uint64_t cluster_slot(struct cluster *cluster, uint32_t member);
+/* Bytes that wait for the disk of a live member. */
+uint64_t cluster_journal_pending(struct cluster *cluster, uint32_t member);
 uint64_t cluster_acknowledged(const struct cluster *cluster);
 uint64_t cluster_reads_checked(const struct cluster *cluster);
 /* The first thing that was found wrong; NULL if nothing was. */
