@@ -33,6 +33,10 @@ snapshot_write(const struct snapshot_config *config, uint64_t slot, uint32_t era
                bool (*produce)(void *owner, struct buffer *slice),
                void (*done)(void *owner, enum status status, uint64_t size));
 
+/* No further slice is asked for: `done` comes soon, with STOPPED and nothing left behind, or as if
+ * nothing had been said when all was written already. */
+void snapshot_write_cancel(struct snapshot_writer *writer);
+
 /* The newest whole snapshot, found and checked at boot; leftovers (*.tmp) are removed. slot 0:
  * none. A damaged newest file falls back to an older one if there is one; if a damaged file is all
  * there is: CORRUPT and a text. */

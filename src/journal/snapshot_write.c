@@ -26,6 +26,7 @@ struct snapshot_writer {
     size_t taken; /* of the slice */
     bool more;
     bool ended; /* the footer is written or being written */
+    bool cancelled;
     uint64_t offset;
     enum status status;
     struct disk_job job;
@@ -147,6 +148,10 @@ static uint32_t next_parts(struct snapshot_writer *writer)
 
 static void write_next(struct snapshot_writer *writer)
 {
+    if (writer->cancelled) {
+        give_up(writer, STATUS_STOPPED);
+        return;
+    }
     if (writer->offset > 0 && !next_slice(writer)) {
         give_up(writer, STATUS_TOO_LARGE);
         return;
@@ -201,4 +206,9 @@ struct snapshot_writer *snapshot_write(const struct snapshot_config *config, uin
     name_copy(writer->job.name, SNAPSHOT_DIRECTORY);
     submit(writer, DISK_MAKE_DIRECTORY, NULL, on_directory);
     return writer;
+}
+
+void snapshot_write_cancel(struct snapshot_writer *writer)
+{
+    writer->cancelled = true;
 }

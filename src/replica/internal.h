@@ -171,8 +171,9 @@ struct snapshots {
     uint64_t bytes_since; /* of entries applied since */
     uint64_t slot_begun;  /* of the one being written; 0: none */
     struct machine_saver *saver;
-    uint64_t retry_ns;    /* after a failure: not again before */
-    uint64_t restate_lsn; /* once durable, the log before the snapshot may go */
+    struct snapshot_writer *writer; /* NULL: none is being written */
+    uint64_t retry_ns;              /* after a failure: not again before */
+    uint64_t restate_lsn;           /* once durable, the log before the snapshot may go */
 };
 
 struct replica {

@@ -653,6 +653,8 @@ void replica_halt(struct replica *r)
     r->failed = true;
     if (transfer_request(r) != NULL)
         request_finish(transfer_request(r), STATUS_STOPPED, NULL);
+    if (r->snapshots.writer != NULL)
+        snapshot_write_cancel(r->snapshots.writer);
     catchup_release(r);
     reads_fail_all(r, STATUS_STOPPED);
     keeper_fail_all(r, STATUS_STOPPED);

@@ -70,6 +70,7 @@ static void on_written(void *owner, enum status status, uint64_t size)
     uint64_t slot = s->slot_begun;
     machine_save_end(s->saver);
     s->saver = NULL;
+    s->writer = NULL;
     s->slot_begun = 0;
     if (r->failed)
         return;
@@ -121,5 +122,6 @@ void snapshots_consider(struct replica *r)
     s->slot_begun = applied;
     s->bytes_since = 0;
     s->saver = machine_save(r->machine);
-    snapshot_write(&r->snapshot_config, applied, r->config.identity->era, r, produce, on_written);
+    s->writer = snapshot_write(&r->snapshot_config, applied, r->config.identity->era, r, produce,
+                               on_written);
 }

@@ -1,7 +1,7 @@
 /* The simulated cluster: see support_cluster.h. Hosts are as simple as the contract of the engine
  * allows: effects in order, a SEND held until what stands before it is durable, a crash that loses
  * any part of the log that was not. */
-#include "consensus/support_cluster.h"
+#include "consensus/support_cluster_internal.h"
 
 #include "base/hash.h"
 #include "base/panic.h"
@@ -15,35 +15,9 @@
 
 #include <cmocka.h>
 
-enum event_kind {
-    EVENT_MESSAGE,
-    EVENT_DURABLE,
-    EVENT_FETCH,    /* the request arrives at `from` */
-    EVENT_CHOSEN,   /* an answer arrives */
-    EVENT_SNAPSHOT, /* own snapshot is durable */
-    EVENT_INSTALL,  /* a peer's snapshot is durable here */
-    EVENT_PEER,
-    EVENT_CRASH, /* and a restart */
-};
-
-struct cluster_event {
-    uint64_t time;
-    uint64_t sequence;
-    enum event_kind kind;
-    uint32_t place; /* whom it concerns */
-    uint32_t boot;
-    uint16_t from;
-    bool up;
-    uint64_t slot;
-    uint64_t lsn;
-    uint8_t head_size;
-    uint8_t head[MULTIPAXOS_HEAD_MAX];
-    struct blob *entry;
-};
-
 static struct cluster *cluster_running;
 
-static noreturn void cluster_fail(const struct cluster *c, const char *format, ...)
+noreturn void cluster_fail(const struct cluster *c, const char *format, ...)
 {
     va_list list;
     va_start(list, format);
@@ -91,188 +65,6 @@ const struct multipaxos *cluster_engine(const struct cluster *c, uint32_t place)
 
 /* Events: a binary heap by time, then by order of creation. */
 
-static bool event_before(const struct cluster_event *a, const struct cluster_event *b)
-{
-    return a->time != b->time ? a->time < b->time : a->sequence < b->sequence;
-}
-
-static void event_push(struct cluster *c, struct cluster_event *event)
-{
-    if (c->events_count == c->events_capacity) {
-        c->events_capacity = c->events_capacity * 2 + 64;
-        c->events = realloc(c->events, c->events_capacity * sizeof *c->events);
-    }
-    uint32_t at = c->events_count++;
-    while (at > 0 && event_before(event, c->events[(at - 1) / 2])) {
-        c->events[at] = c->events[(at - 1) / 2];
-        at = (at - 1) / 2;
-    }
-    c->events[at] = event;
-}
-
-static struct cluster_event *event_pop(struct cluster *c)
-{
-    struct cluster_event *top = c->events[0];
-    struct cluster_event *last = c->events[--c->events_count];
-    uint32_t at = 0;
-    for (;;) {
-        uint32_t child = at * 2 + 1;
-        if (child >= c->events_count)
-            break;
-        if (child + 1 < c->events_count && event_before(c->events[child + 1], c->events[child]))
-            child++;
-        if (!event_before(c->events[child], last))
-            break;
-        c->events[at] = c->events[child];
-        at = child;
-    }
-    if (c->events_count > 0)
-        c->events[at] = last;
-    return top;
-}
-
-static struct cluster_event *event_new(struct cluster *c, enum event_kind kind, uint32_t place,
-                                       uint64_t time)
-{
-    struct cluster_event *event = calloc(1, sizeof *event);
-    event->kind = kind;
-    event->place = place;
-    event->boot = c->members[place].boot;
-    event->time = time;
-    event->sequence = c->sequence++;
-    return event;
-}
-
-static void event_free(struct cluster_event *event)
-{
-    blob_drop(event->entry);
-    free(event);
-}
-
-/* The network. */
-
-static uint32_t cluster_place(const struct cluster *c, uint16_t node)
-{
-    int place = configuration_place(&c->configuration, node);
-    assert_true(place >= 0);
-    return (uint32_t)place;
-}
-
-static uint64_t network_delay(struct cluster *c)
-{
-    return cluster_random(c, c->options.delay_min_ns, c->options.delay_max_ns);
-}
-
-static void network_transmit(struct cluster *c, uint32_t from, uint32_t to, const uint8_t *head,
-                             uint8_t head_size, struct blob *entry)
-{
-    if (c->cut[from][to] || cluster_chance(c, c->options.loss) || !c->members[to].alive)
-        return;
-    uint64_t time = c->now + network_delay(c);
-    if (c->options.fifo) {
-        if (time <= c->arrived[from][to])
-            time = c->arrived[from][to] + 1;
-        c->arrived[from][to] = time;
-    }
-    struct cluster_event *event = event_new(c, EVENT_MESSAGE, to, time);
-    event->from = c->members[from].node;
-    event->head_size = head_size;
-    memcpy(event->head, head, head_size);
-    event->entry = blob_keep(entry);
-    if (!c->options.fifo)
-        event->boot = 0; /* a datagram finds whoever lives there now */
-    event_push(c, event);
-}
-
-static uint64_t value_of(const struct blob *entry)
-{
-    return entry == NULL ? 0 : load_u64(entry->data);
-}
-
-/* M2: in one ballot, one value a slot; even over restarts of the proposer. */
-static void oracle_proposed(struct cluster *c, const struct multipaxos_message *message,
-                            const struct blob *entry)
-{
-    uint64_t key = hash_fold(hash_fold(message->slot, message->ballot.round), message->ballot.node);
-    for (uint32_t i = 0; i < CLUSTER_PROPOSED; i++) {
-        uint32_t at = (uint32_t)(key + i) % CLUSTER_PROPOSED;
-        if (c->proposed[at].slot == 0) {
-            c->proposed[at].slot = message->slot;
-            c->proposed[at].ballot = message->ballot;
-            c->proposed[at].value = value_of(entry);
-            return;
-        }
-        if (c->proposed[at].slot == message->slot &&
-            ballot_compare(c->proposed[at].ballot, message->ballot) == 0) {
-            if (c->proposed[at].value != value_of(entry))
-                cluster_fail(c, "two values in slot %llu and one ballot",
-                             (unsigned long long)message->slot);
-            return;
-        }
-    }
-    cluster_fail(c, "the table of proposals is full");
-}
-
-static void raise_ballot(struct ballot *at, struct ballot to)
-{
-    if (ballot_compare(to, *at) > 0)
-        *at = to;
-}
-
-/* M4, M8: what was promised or accepted towards others must be found after any crash. */
-static void oracle_claimed(struct cluster *c, uint32_t from,
-                           const struct multipaxos_message *message)
-{
-    struct cluster_member *m = &c->members[from];
-    if (message->kind == MESSAGE_PROMISE || message->kind == MESSAGE_PREPARE)
-        raise_ballot(&m->promise_sent, message->ballot);
-    if (message->kind == MESSAGE_ACCEPTED && message->slot < CLUSTER_SLOTS)
-        raise_ballot(&m->accepted_sent[message->slot], message->ballot);
-}
-
-static void oracle_remembered(const struct cluster *c, uint32_t place)
-{
-    const struct cluster_member *m = &c->members[place];
-    const struct multipaxos *p = m->engine;
-    if (!multipaxos_sound(p))
-        return; /* it knows that it forgot */
-    if (ballot_compare(p->promised, m->promise_sent) < 0)
-        cluster_fail(c, "member %u forgot a promise", place + 1);
-    for (uint64_t slot = p->chosen_upto + 1; slot < CLUSTER_SLOTS; slot++) {
-        const struct multipaxos_cell *cell = multipaxos_window_find(p, slot);
-        if (ballot_is_zero(m->accepted_sent[slot]) || (cell != NULL && cell->chosen))
-            continue;
-        if (cell != NULL && cell->accepted && c->chosen[slot] == value_of(cell->entry) + 1)
-            continue; /* what is delivered is acknowledged in any ballot without a new record */
-        if (cell == NULL || ballot_compare(cell->vbal, m->accepted_sent[slot]) < 0)
-            cluster_fail(c, "member %u forgot what it accepted at slot %llu", place + 1,
-                         (unsigned long long)slot);
-    }
-}
-
-static void network_send(struct cluster *c, uint32_t from, uint16_t node, const uint8_t *head,
-                         uint8_t head_size, struct blob *entry)
-{
-    uint32_t to = cluster_place(c, node);
-    struct multipaxos_message message;
-    if (!multipaxos_message_decode(bytes_of(head, head_size), 1, &message))
-        cluster_fail(c, "an engine sent a malformed message");
-    if (message.kind == MESSAGE_ACCEPT)
-        oracle_proposed(c, &message, entry);
-    oracle_claimed(c, from, &message);
-    if (c->trace && message.kind != MESSAGE_HEARTBEAT)
-        printf("%10.3f  %u -> %u  kind %u flags %x ballot %llu.%u upto %llu from %llu slot %llu\n",
-               (double)c->now / 1e6, from + 1, to + 1, message.kind, message.flags,
-               (unsigned long long)message.ballot.round, message.ballot.node,
-               (unsigned long long)message.chosen_upto, (unsigned long long)message.from,
-               (unsigned long long)message.slot);
-    if (c->filter != NULL && !c->filter(c, c->members[from].node, node, &message))
-        return;
-    network_transmit(c, from, to, head, head_size, entry);
-    if (cluster_chance(c, c->options.duplicate))
-        network_transmit(c, from, to, head, head_size, entry);
-}
-
 /* The host. */
 
 static void host_step(struct cluster *c, uint32_t place, struct input input);
@@ -296,20 +88,21 @@ static void host_append(struct cluster *c, uint32_t place, const struct effect *
     if (time < m->durable_time)
         time = m->durable_time;
     m->durable_time = time;
-    struct cluster_event *event = event_new(c, EVENT_DURABLE, place, time);
+    struct cluster_event *event = cluster_event_new(c, EVENT_DURABLE, place, time);
     event->lsn = record->lsn;
-    event_push(c, event);
+    cluster_event_push(c, event);
     bool hard = record->type == RECORD_HARD;
     if (cluster_chance(c, hard ? c->options.crash_on_hard : c->options.crash_on_value))
-        event_push(c, event_new(c, EVENT_CRASH, place, c->now + 1 + network_delay(c)));
+        cluster_event_push(
+            c, cluster_event_new(c, EVENT_CRASH, place, c->now + 1 + cluster_network_delay(c)));
 }
 
 static void host_hold(struct cluster *c, uint32_t place, const struct effect *effect, uint64_t lsn)
 {
     struct cluster_member *m = &c->members[place];
     if (m->held_first == m->held_count && lsn <= m->durable) {
-        network_send(c, place, effect->to, effect->head.data, (uint8_t)effect->head.size,
-                     effect->entry);
+        cluster_network_send(c, place, effect->to, effect->head.data, (uint8_t)effect->head.size,
+                             effect->entry);
         return;
     }
     if (m->held_count == m->held_capacity) {
@@ -329,7 +122,7 @@ static void host_release_held(struct cluster *c, uint32_t place)
     struct cluster_member *m = &c->members[place];
     while (m->held_first < m->held_count && m->held[m->held_first].lsn <= m->durable) {
         struct cluster_held *held = &m->held[m->held_first++];
-        network_send(c, place, held->to, held->head, held->head_size, held->entry);
+        cluster_network_send(c, place, held->to, held->head, held->head_size, held->entry);
         blob_drop(held->entry);
     }
     if (m->held_first == m->held_count)
@@ -345,7 +138,7 @@ static void host_deliver(struct cluster *c, uint32_t place, uint64_t slot, const
                      (unsigned long long)slot, (unsigned long long)m->applied);
     if (slot >= CLUSTER_SLOTS)
         cluster_fail(c, "the table of slots is full");
-    uint64_t value = value_of(entry);
+    uint64_t value = cluster_value_of(entry);
     if (c->chosen[slot] == 0)
         c->chosen[slot] = value + 1;
     if (c->chosen[slot] != value + 1)
@@ -375,10 +168,11 @@ static void host_fetch(struct cluster *c, uint32_t place, const struct effect *e
     if (m->fetching_until > c->now || c->cut[place][from])
         return;
     m->fetching_until = c->now + 2 * c->options.delay_max_ns + 2 * MS;
-    struct cluster_event *event = event_new(c, EVENT_FETCH, from, c->now + network_delay(c));
+    struct cluster_event *event =
+        cluster_event_new(c, EVENT_FETCH, from, c->now + cluster_network_delay(c));
     event->from = m->node;
     event->slot = effect->slot;
-    event_push(c, event);
+    cluster_event_push(c, event);
 }
 
 /* Ballots grow with every change of leader, and the leader of a ballot is its owner. */
@@ -415,8 +209,8 @@ static void host_execute(struct cluster *c, uint32_t place)
             host_hold(c, place, effect, lsn);
             break;
         case EFFECT_SEND_EARLY:
-            network_send(c, place, effect->to, effect->head.data, (uint8_t)effect->head.size,
-                         effect->entry);
+            cluster_network_send(c, place, effect->to, effect->head.data,
+                                 (uint8_t)effect->head.size, effect->entry);
             break;
         case EFFECT_DELIVER:
             host_deliver(c, place, effect->slot, effect->entry);
@@ -470,24 +264,24 @@ static void host_serve_fetch(struct cluster *c, const struct cluster_event *requ
     uint32_t to = cluster_place(c, request->from);
     if (!c->members[to].alive || c->cut[request->place][to])
         return;
-    uint64_t time = c->now + network_delay(c);
+    uint64_t time = c->now + cluster_network_delay(c);
     for (uint64_t slot = request->slot; slot < request->slot + 8 && slot <= m->applied; slot++) {
         const struct cluster_record *record = host_find_entry(m, slot);
         struct cluster_event *event = NULL;
         if (record != NULL) {
-            event = event_new(c, EVENT_CHOSEN, to, time++);
+            event = cluster_event_new(c, EVENT_CHOSEN, to, time++);
             event->entry = blob_keep(record->entry);
             event->slot = slot;
             event->up = slot + 1 == request->slot + 8 || slot == m->applied;
         } else if (m->snapshot >= slot) {
-            event = event_new(c, EVENT_INSTALL, to, time + c->options.disk_max_ns);
+            event = cluster_event_new(c, EVENT_INSTALL, to, time + c->options.disk_max_ns);
             event->slot = m->snapshot;
             slot = m->applied; /* and nothing else */
         } else {
             return; /* not durable yet */
         }
         event->from = m->node;
-        event_push(c, event);
+        cluster_event_push(c, event);
     }
 }
 
@@ -635,7 +429,7 @@ static void cluster_boot(struct cluster *c, uint32_t place)
                                  .head = bytes_of(record->head, record->head_size),
                                  .entry = record->entry});
     }
-    oracle_remembered(c, place);
+    cluster_oracle_remembered(c, place);
     host_step(c, place, (struct input){.kind = INPUT_START});
 }
 
@@ -646,10 +440,10 @@ static void cluster_hint(struct cluster *c, uint32_t place, uint32_t about, bool
     uint64_t time = c->now + cluster_random(c, MS / 10, MS);
     if (time <= c->arrived[about][place])
         time = c->arrived[about][place] + 1; /* a connection ends after what was sent on it */
-    struct cluster_event *event = event_new(c, EVENT_PEER, place, time);
+    struct cluster_event *event = cluster_event_new(c, EVENT_PEER, place, time);
     event->from = c->members[about].node;
     event->up = up;
-    event_push(c, event);
+    cluster_event_push(c, event);
 }
 
 void cluster_crash(struct cluster *c, uint32_t place)
@@ -761,7 +555,7 @@ void cluster_free(struct cluster *c)
         free(m->fx);
     }
     while (c->events_count > 0)
-        event_free(event_pop(c));
+        cluster_event_free(cluster_event_pop(c));
     free(c->events);
     if (c->mem.used != 0)
         cluster_fail(c, "%zu bytes of entries leaked", c->mem.used);
@@ -802,14 +596,14 @@ static bool cluster_advance(struct cluster *c, uint64_t until)
     }
     if (event_time > c->now)
         c->now = event_time;
-    struct cluster_event *event = event_pop(c);
+    struct cluster_event *event = cluster_event_pop(c);
     if (c->members[event->place].paused && c->members[event->place].alive) {
         event->time = c->now + MS;
-        event_push(c, event);
+        cluster_event_push(c, event);
         return true;
     }
     host_event(c, event);
-    event_free(event);
+    cluster_event_free(event);
     return true;
 }
 
@@ -877,11 +671,11 @@ void cluster_snapshot(struct cluster *c, uint32_t place)
     struct cluster_member *m = &c->members[place];
     if (!m->alive || m->applied <= m->snapshot)
         return;
-    struct cluster_event *event =
-        event_new(c, EVENT_SNAPSHOT, place,
-                  c->now + cluster_random(c, c->options.disk_min_ns, 4 * c->options.disk_max_ns));
+    struct cluster_event *event = cluster_event_new(
+        c, EVENT_SNAPSHOT, place,
+        c->now + cluster_random(c, c->options.disk_min_ns, 4 * c->options.disk_max_ns));
     event->slot = m->applied;
-    event_push(c, event);
+    cluster_event_push(c, event);
 }
 
 void cluster_inject(struct cluster *c, uint32_t to, uint16_t from,

@@ -84,10 +84,10 @@ static void writing_done(void *owner, enum status status, uint64_t size)
 
 static struct writing writing;
 
-static void write_start(uint64_t slot, uint64_t size)
+static struct snapshot_writer *write_start(uint64_t slot, uint64_t size)
 {
     writing = (struct writing){.content = content_of(slot, size)};
-    snapshot_write(&config, slot, 9, &writing, writing_produce, writing_done);
+    return snapshot_write(&config, slot, 9, &writing, writing_produce, writing_done);
 }
 
 static uint64_t write_whole(uint64_t slot, uint64_t size)
@@ -199,6 +199,28 @@ static void a_failure_while_writing_is_reported_and_leaves_nothing(void **state)
         assert_int_equal(info.slot, 0);
         finish();
     }
+}
+
+static void a_cancelled_snapshot_ends_at_any_step_and_leaves_nothing_half_done(void **state)
+{
+    (void)state;
+    uint32_t stopped = 0;
+    for (uint32_t steps = 0; steps < 40; steps++) {
+        start(steps + 1);
+        struct snapshot_writer *writer = write_start(31, 3000000);
+        for (uint32_t i = 0; i < steps && !writing.outcome.called; i++)
+            fake_step(&disk);
+        if (!writing.outcome.called)
+            snapshot_write_cancel(writer);
+        fake_drain(&disk);
+        assert_true(writing.outcome.called);
+        struct snapshot_info info;
+        assert_int_equal(newest(&info), STATUS_OK);
+        assert_int_equal(info.slot, writing.outcome.status == STATUS_OK ? 31 : 0);
+        stopped += writing.outcome.status == STATUS_STOPPED;
+        finish();
+    }
+    assert_true(stopped > 5);
 }
 
 static const char name_40[] = "snap/0000000000000028.snap";
@@ -386,6 +408,7 @@ int main(void)
         cmocka_unit_test(what_was_written_is_found_and_loaded),
         cmocka_unit_test(a_crash_at_any_step_leaves_the_old_or_the_new),
         cmocka_unit_test(a_failure_while_writing_is_reported_and_leaves_nothing),
+        cmocka_unit_test(a_cancelled_snapshot_ends_at_any_step_and_leaves_nothing_half_done),
         cmocka_unit_test(every_flipped_byte_is_found_and_an_older_snapshot_serves),
         cmocka_unit_test(a_snapshot_that_is_cut_or_too_long_is_damaged),
         cmocka_unit_test(the_snapshot_of_another_cluster_is_refused),
