@@ -149,7 +149,7 @@ static void print_notes(const struct bench *bench)
     }
     for (size_t i = 0; i < bench->messages_count; i++)
         printf("error x %" PRIu64 ": %s (%s)\n", bench->messages[i].count,
-               bench->messages[i].message, grpc_code_name(bench->messages[i].code));
+               bench->messages[i].message, grpc_code_name((unsigned)bench->messages[i].code));
     if (bench->stalled)
         printf("gave up: nothing succeeded for a long time\n");
     if (bench->interrupted)
@@ -241,7 +241,7 @@ static void print_json(const struct bench *bench)
     json_array(&json, "errors");
     for (size_t i = 0; i < bench->messages_count; i++) {
         json_object(&json, NULL);
-        json_text(&json, "code", grpc_code_name(bench->messages[i].code));
+        json_text(&json, "code", grpc_code_name((unsigned)bench->messages[i].code));
         json_text(&json, "message", bench->messages[i].message);
         json_u64(&json, "count", bench->messages[i].count);
         json_object_end(&json);

@@ -291,7 +291,7 @@ static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t er
                  call->http_status);
         call_end_with(call, GRPC_UNAVAILABLE, message);
     } else {
-        call_end_with(call, error == NGHTTP2_CANCEL ? GRPC_CANCELLED : GRPC_UNAVAILABLE,
+        call_end_with(call, error == NGHTTP2_CANCEL ? GRPC_CANCELED : GRPC_UNAVAILABLE,
                       nghttp2_http2_strerror(error));
     }
     return 0;

@@ -29,30 +29,6 @@ struct mem *cli_mem(void)
     return &mem;
 }
 
-const char *grpc_code_name(int code)
-{
-    static const char *const names[] = {
-        "OK",
-        "Canceled",
-        "Unknown",
-        "InvalidArgument",
-        "DeadlineExceeded",
-        "NotFound",
-        "AlreadyExists",
-        "PermissionDenied",
-        "ResourceExhausted",
-        "FailedPrecondition",
-        "Aborted",
-        "OutOfRange",
-        "Unimplemented",
-        "Internal",
-        "Unavailable",
-        "DataLoss",
-        "Unauthenticated",
-    };
-    return code >= 0 && (size_t)code < sizeof names / sizeof names[0] ? names[code] : "Unknown";
-}
-
 /* Splits "host:port", "[v6]:port", "host"; the port defaults to etcd's. */
 static bool split_host(const char *text, char *ret_host, size_t host_capacity, char *ret_port,
                        size_t port_capacity)

@@ -11,27 +11,10 @@
 
 #include "base/buffer.h"
 #include "base/list.h"
+#include "front/etcd/grpc_code.h"
 
 #include <protobuf-c/protobuf-c.h>
 #include <uv.h>
-
-enum grpc_code {
-    GRPC_OK = 0,
-    GRPC_CANCELLED = 1,
-    GRPC_UNKNOWN = 2,
-    GRPC_INVALID_ARGUMENT = 3,
-    GRPC_DEADLINE_EXCEEDED = 4,
-    GRPC_NOT_FOUND = 5,
-    GRPC_RESOURCE_EXHAUSTED = 8,
-    GRPC_FAILED_PRECONDITION = 9,
-    GRPC_OUT_OF_RANGE = 11,
-    GRPC_UNIMPLEMENTED = 12,
-    GRPC_INTERNAL = 13,
-    GRPC_UNAVAILABLE = 14,
-};
-
-/* "DeadlineExceeded" and so on, as Go prints them. */
-const char *grpc_code_name(int code);
 
 struct grpc_status {
     int code;

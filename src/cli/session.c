@@ -159,7 +159,8 @@ enum exit_code session_exit_code(const struct grpc_status *status)
 void session_print_error(const struct session *session, const struct grpc_status *status)
 {
     fprintf(stderr, "synod %s: %s (%s)\n", session->command,
-            status->message[0] != '\0' ? status->message : "failed", grpc_code_name(status->code));
+            status->message[0] != '\0' ? status->message : "failed",
+            grpc_code_name((unsigned)status->code));
 }
 
 /* Runs the loop until the connection takes calls, or the deadline. */

@@ -1,6 +1,7 @@
 /* The replica to itself: its parts, each kept by one file.
  *
  *     replica.c    boot, the step, effects, the turn of the loop, the timer
+ *     request.c    requests in their lists: answered, cancelled, run out
  *     memory.c     what it must remember itself: incarnation, disks of the peers
  *     gate.c       messages held until their records are durable
  *     propose.c    batches: collected, sent to the leader, sent again, answered
@@ -241,12 +242,18 @@ void replica_log(struct replica *r, enum log_level level, const char *message, c
 void replica_fail(struct replica *r, const char *what);
 /* Listens to the machine's results and leases: after boot and after a snapshot replaced it. */
 void replica_listen(struct replica *r);
-void request_finish(struct request *request, enum status status, const struct result *result);
 /* Does more wait for this member's disk than it should? Then it proposes nothing, and drops what
  * others send, as a link could lose it: they send again. */
 bool replica_disk_lags(const struct replica *r);
 /* Why nothing can be asked of this member now; OK if it can. */
 enum status replica_serving(const struct replica *r);
+
+/* request.c */
+void request_finish(struct request *request, enum status status, const struct result *result);
+/* Fails those whose deadline is not behind `until` (TIME_NEVER: all), oldest first. */
+void requests_fail(struct replica *r, struct list *requests, uint64_t until, enum status status);
+/* The earlier of `wake` and the first deadline. */
+uint64_t requests_wake(const struct list *requests, uint64_t wake);
 
 /* memory.c */
 /* Its lsn. */

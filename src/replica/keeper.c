@@ -270,20 +270,10 @@ static void expire_due(struct replica *r, uint64_t now)
     propose_internal(r, &command);
 }
 
-static void asks_expire(struct replica *r, uint64_t now, enum status status)
-{
-    while (!list_empty(&r->keeper.asks)) {
-        struct request *request = container_of(r->keeper.asks.next, struct request, link);
-        if (request->deadline > now)
-            return;
-        request_finish(request, status, NULL);
-    }
-}
-
 void keeper_tick(struct replica *r, uint64_t now)
 {
     struct keeper *k = &r->keeper;
-    asks_expire(r, now, STATUS_TIMEOUT);
+    requests_fail(r, &r->keeper.asks, now, STATUS_TIMEOUT);
     if (now >= k->ask_again_ns) {
         k->ask_again_ns = now + ASK_AGAIN_NS;
         keeper_ask_again(r);
@@ -300,7 +290,7 @@ void keeper_tick(struct replica *r, uint64_t now)
 
 void keeper_fail_all(struct replica *r, enum status status)
 {
-    asks_expire(r, TIME_NEVER, status);
+    requests_fail(r, &r->keeper.asks, TIME_NEVER, status);
 }
 
 uint64_t keeper_wake(const struct replica *r)
@@ -310,9 +300,8 @@ uint64_t keeper_wake(const struct replica *r)
     struct heap_item *top = keeping(r) ? heap_top(&k->due) : NULL;
     if (top != NULL)
         wake = top->key > k->expire_ns ? top->key : k->expire_ns;
+    wake = requests_wake(&k->asks, wake);
     if (!list_empty(&k->asks)) {
-        uint64_t deadline = container_of(k->asks.next, struct request, link)->deadline;
-        wake = deadline < wake ? deadline : wake;
         wake = k->ask_again_ns < wake ? k->ask_again_ns : wake;
         if (k->ask_retry_ns > replica_clock(r) && k->ask_retry_ns < wake)
             wake = k->ask_retry_ns;

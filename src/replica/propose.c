@@ -66,20 +66,12 @@ static void batch_free(struct replica *r, struct batch *batch)
     mem_free(r->mem, batch, sizeof *batch);
 }
 
-static void finish_all(struct replica *r, struct list *requests, enum status status)
-{
-    while (!list_empty(requests)) {
-        r->requests_failed++;
-        request_finish(container_of(requests->next, struct request, link), status, NULL);
-    }
-}
-
 void proposals_fail_all(struct replica *r, enum status status)
 {
     struct proposals *p = &r->proposals;
     list_each (at, &p->batches)
-        finish_all(r, &container_of(at, struct batch, link)->requests, status);
-    finish_all(r, &p->open_requests, status);
+        requests_fail(r, &container_of(at, struct batch, link)->requests, TIME_NEVER, status);
+    requests_fail(r, &p->open_requests, TIME_NEVER, status);
 }
 
 void proposals_release(struct replica *r)
@@ -333,19 +325,8 @@ void propose_skip(struct replica *r, uint64_t sequence)
         struct batch *batch = container_of(r->proposals.batches.next, struct batch, link);
         if (batch->sequence > sequence)
             return;
-        finish_all(r, &batch->requests, STATUS_TIMEOUT);
+        requests_fail(r, &batch->requests, TIME_NEVER, STATUS_TIMEOUT);
         batch_free(r, batch);
-    }
-}
-
-static void expire_list(struct replica *r, struct list *requests, uint64_t now)
-{
-    while (!list_empty(requests)) {
-        struct request *request = container_of(requests->next, struct request, link);
-        if (request->deadline > now)
-            return;
-        r->requests_failed++;
-        request_finish(request, STATUS_TIMEOUT, NULL);
     }
 }
 
@@ -363,10 +344,10 @@ void propose_expire(struct replica *r, uint64_t now)
     bool stale = false;
     list_each (at, &p->batches) {
         struct batch *batch = container_of(at, struct batch, link);
-        expire_list(r, &batch->requests, now);
+        requests_fail(r, &batch->requests, now, STATUS_TIMEOUT);
         stale |= now >= resend_at(r, batch);
     }
-    expire_list(r, &p->open_requests, now);
+    requests_fail(r, &p->open_requests, now, STATUS_TIMEOUT);
     if (!stale)
         return;
     /* Perhaps it is not lost but slow, and then sending again makes it slower. */
@@ -375,21 +356,13 @@ void propose_expire(struct replica *r, uint64_t now)
     propose_resend(r);
 }
 
-static uint64_t earliest(const struct list *requests, uint64_t wake)
-{
-    if (list_empty(requests))
-        return wake;
-    uint64_t deadline = container_of(requests->next, struct request, link)->deadline;
-    return deadline < wake ? deadline : wake;
-}
-
 uint64_t propose_wake(const struct replica *r)
 {
     const struct proposals *p = &r->proposals;
-    uint64_t wake = earliest(&p->open_requests, TIME_NEVER);
+    uint64_t wake = requests_wake(&p->open_requests, TIME_NEVER);
     for (struct list *at = p->batches.next; at != &p->batches; at = at->next) {
         const struct batch *batch = container_of(at, struct batch, link);
-        wake = earliest(&batch->requests, wake);
+        wake = requests_wake(&batch->requests, wake);
         if (resend_at(r, batch) < wake)
             wake = resend_at(r, batch);
     }

@@ -107,45 +107,26 @@ void reads_on_applied(struct replica *r)
     }
 }
 
-static void fail_due(struct replica *r, struct list *requests, uint64_t now, enum status status)
-{
-    while (!list_empty(requests)) {
-        struct request *request = container_of(requests->next, struct request, link);
-        if (request->deadline > now)
-            return;
-        r->requests_failed++;
-        request_finish(request, status, NULL);
-    }
-}
-
 void reads_expire(struct replica *r, uint64_t now)
 {
-    fail_due(r, &r->reads.waiting, now, STATUS_TIMEOUT);
+    requests_fail(r, &r->reads.waiting, now, STATUS_TIMEOUT);
     for (uint32_t i = 0; i < READ_ROUNDS_MAX; i++)
-        fail_due(r, &r->reads.rounds[i].requests, now, STATUS_TIMEOUT);
+        requests_fail(r, &r->reads.rounds[i].requests, now, STATUS_TIMEOUT);
 }
 
 void reads_fail_all(struct replica *r, enum status status)
 {
-    fail_due(r, &r->reads.waiting, TIME_NEVER, status);
+    requests_fail(r, &r->reads.waiting, TIME_NEVER, status);
     for (uint32_t i = 0; i < READ_ROUNDS_MAX; i++)
-        fail_due(r, &r->reads.rounds[i].requests, TIME_NEVER, status);
-}
-
-static uint64_t list_wake(const struct list *requests, uint64_t wake)
-{
-    if (list_empty(requests))
-        return wake;
-    uint64_t deadline = container_of(requests->next, struct request, link)->deadline;
-    return deadline < wake ? deadline : wake;
+        requests_fail(r, &r->reads.rounds[i].requests, TIME_NEVER, status);
 }
 
 uint64_t reads_wake(const struct replica *r)
 {
     const struct reads *reads = &r->reads;
-    uint64_t wake = list_wake(&reads->waiting, TIME_NEVER);
+    uint64_t wake = requests_wake(&reads->waiting, TIME_NEVER);
     for (uint32_t i = 0; i < READ_ROUNDS_MAX; i++)
-        wake = list_wake(&reads->rounds[i].requests, wake);
+        wake = requests_wake(&reads->rounds[i].requests, wake);
     bool retry = !list_empty(&reads->waiting) && reads->retry_ns > replica_clock(r);
     return retry && reads->retry_ns < wake ? reads->retry_ns : wake;
 }

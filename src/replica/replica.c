@@ -36,26 +36,6 @@ void replica_fail(struct replica *r, const char *what)
     r->config.on_fatal(r->config.owner, what);
 }
 
-void request_init(struct request *request, request_done_fn done)
-{
-    memset(request, 0, sizeof *request);
-    request->done = done;
-    list_init(&request->link);
-}
-
-void request_finish(struct request *request, enum status status, const struct result *result)
-{
-    list_remove(&request->link);
-    request->kind = REQUEST_NONE;
-    request->done(request, status, result);
-}
-
-void replica_cancel(struct request *request)
-{
-    list_remove(&request->link);
-    request->kind = REQUEST_NONE;
-}
-
 enum status replica_serving(const struct replica *r)
 {
     if (r->failed || r->stopped != NULL)

@@ -4,30 +4,6 @@
 
 #include "base/panic.h"
 
-const char *failure_code_name(unsigned code)
-{
-    static const char *const names[GRPC_CODES] = {
-        "OK",
-        "Canceled",
-        "Unknown",
-        "InvalidArgument",
-        "DeadlineExceeded",
-        "NotFound",
-        "AlreadyExists",
-        "PermissionDenied",
-        "ResourceExhausted",
-        "FailedPrecondition",
-        "Aborted",
-        "OutOfRange",
-        "Unimplemented",
-        "Internal",
-        "Unavailable",
-        "DataLoss",
-        "Unauthenticated",
-    };
-    return code < GRPC_CODES ? names[code] : "Unknown";
-}
-
 const struct failure failure_no_leader = {GRPC_UNAVAILABLE, "etcdserver: no leader"};
 const struct failure failure_not_leader = {GRPC_FAILED_PRECONDITION, "etcdserver: not leader"};
 const struct failure failure_bad_transferee = {GRPC_FAILED_PRECONDITION,

@@ -4,28 +4,8 @@
 #define SYNOD_FRONT_ETCD_FAILURE_H
 
 #include "base/status.h"
+#include "front/etcd/grpc_code.h"
 #include "store/refusal.h"
-
-/* gRPC's status codes. */
-enum grpc_code {
-    GRPC_OK = 0,
-    GRPC_CANCELED = 1,
-    GRPC_UNKNOWN = 2,
-    GRPC_INVALID_ARGUMENT = 3,
-    GRPC_DEADLINE_EXCEEDED = 4,
-    GRPC_NOT_FOUND = 5,
-    GRPC_RESOURCE_EXHAUSTED = 8,
-    GRPC_FAILED_PRECONDITION = 9,
-    GRPC_OUT_OF_RANGE = 11,
-    GRPC_UNIMPLEMENTED = 12,
-    GRPC_INTERNAL = 13,
-    GRPC_UNAVAILABLE = 14,
-    GRPC_DATA_LOSS = 15,
-};
-#define GRPC_CODES 17
-
-/* The name that metrics use. */
-const char *failure_code_name(unsigned code);
 
 struct failure {
     enum grpc_code code;

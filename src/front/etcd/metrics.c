@@ -18,7 +18,7 @@ static void write_handled(const struct etcd_front *front, struct buffer *out)
             (void)snprintf(labels, sizeof labels,
                            "grpc_code=\"%s\",grpc_method=\"%s\",grpc_service=\"%s\","
                            "grpc_type=\"%s\"",
-                           failure_code_name(code), methods[i].name, methods[i].service,
+                           grpc_code_name(code), methods[i].name, methods[i].service,
                            methods[i].stream ? "stream" : "unary");
             metric_sample(out, name, labels, (double)front->handled[i][code]);
         }
