@@ -410,6 +410,7 @@ class Generator:
             request.start_revision = self.revision + self.random.randint(1, 20)
         elif draw < 0.75 and self.compacted > 1:
             request.start_revision = self.random.randint(1, self.compacted - 1)
+            request.watch_id = 0  # how soon its id is free again after the cancel is a matter of time
         return request
 
 

@@ -581,11 +581,13 @@ def probe(side, service):
 
 def deadlines(side):
     """A client's deadline ends the call with the client's own code; unknown paths are refused."""
+    nothing = queue.SimpleQueue()
     try:
-        side.api.Range(RangeRequest(key=b"x"), timeout=0)
-        side.note("deadline that has passed", "answered")
+        next(side.api.Watch(iter(nothing.get, None), timeout=0.3))
+        side.note("deadline of a call that waits", "answered")
     except grpc.RpcError as error:
-        side.note("deadline that has passed", error.code().name)
+        side.note("deadline of a call that waits", error.code().name)
+    nothing.put(None)
     for path in ("/etcdserverpb.KV/Nothing", "/no.Such/Method"):
         call = side.api.channel.unary_unary(path, lambda x: x, lambda x: x)
         try:
