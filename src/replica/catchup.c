@@ -113,6 +113,7 @@ static void install(struct replica *r, uint64_t slot, uint64_t size)
     r->catchup.log_from = slot + 1;
     replica_listen(r);
     snapshots_published(r, slot, size);
+    r->snapshots.bytes_since = 0;
     snapshots_restate(r);
     propose_skip(r,
                  machine_session(r->machine, r->config.identity->self, r->proposals.incarnation));
@@ -172,6 +173,16 @@ static void serve_snapshot(struct serve *s)
     replica_send(r, s->node, &offer, NULL);
 }
 
+/* The log does not have it (it was trimmed, or an installed snapshot left a hole): the snapshot
+ * may. */
+static void serve_without_log(struct serve *s, uint64_t slot)
+{
+    if (s->replica->snapshots.slot >= slot)
+        serve_snapshot(s);
+    else
+        serve_nothing(s);
+}
+
 static void on_log_read(struct journal_read *read, enum status status, struct blob *const *entries,
                         uint32_t count)
 {
@@ -179,11 +190,7 @@ static void on_log_read(struct journal_read *read, enum status status, struct bl
     struct replica *r = s->replica;
     s->log_busy = false;
     if (status != STATUS_OK) {
-        /* A hole that an installed snapshot left, or trimmed meanwhile: the snapshot covers it. */
-        if (r->snapshots.slot >= read->slot)
-            serve_snapshot(s);
-        else
-            serve_nothing(s);
+        serve_without_log(s, read->slot);
         return;
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -216,10 +223,8 @@ static void serve_fetch(struct replica *r, struct serve *s, const struct message
                                        .done = on_log_read};
         s->log_busy = true;
         journal_read(r->journal, &s->log);
-    } else if (r->snapshots.slot >= m->slot) {
-        serve_snapshot(s);
     } else {
-        serve_nothing(s);
+        serve_without_log(s, m->slot);
     }
 }
 

@@ -49,8 +49,7 @@ enum request_kind {
 struct memory {
     uint64_t disks[MEMBERS_MAX];    /* of each peer, by place, as it was at first; 0: never met */
     uint64_t stranger[MEMBERS_MAX]; /* another one that was seen instead, and reported */
-    uint64_t lsn;                   /* of the newest record */
-    uint64_t met_lsn;               /* of the one that last added a disk */
+    uint64_t met_lsn;               /* of the record that last added a disk */
 };
 
 /* --- gate.c ---------------------------------------------------------------------------------- */

@@ -24,8 +24,7 @@ uint64_t memory_write(struct replica *r)
     ensure(!w.failed);
     struct journal_record record = {
         .type = RECORD_HOST, .era = r->config.identity->era, .head = writer_bytes(&w)};
-    r->memory.lsn = journal_append(r->journal, &record);
-    return r->memory.lsn;
+    return journal_append(r->journal, &record);
 }
 
 void memory_replay(struct replica *r, struct bytes head)

@@ -646,7 +646,6 @@ void replica_close(struct replica *r)
     replica_halt(r);
     proposals_release(r);
     gate_clear(r);
-    catchup_release(r);
     journal_close(r->journal);
     if (r->engine != NULL)
         r->ops->release(r->engine);

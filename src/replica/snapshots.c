@@ -53,7 +53,6 @@ void snapshots_published(struct replica *r, uint64_t slot, uint64_t size)
 {
     r->snapshots.slot = slot;
     r->snapshots.size = size;
-    r->snapshots.bytes_since = 0;
     snapshot_prune(&r->snapshot_config, SNAPSHOTS_KEPT);
 }
 
@@ -80,9 +79,7 @@ static void on_written(void *owner, enum status status, uint64_t size)
         s->retry_ns = replica_clock(r) + RETRY_NS;
         return;
     }
-    uint64_t since = s->bytes_since;
     snapshots_published(r, slot, size);
-    s->bytes_since = since;
     snapshots_restate(r);
 }
 

@@ -6,15 +6,22 @@
 
 /* --- Grant and revoke -------------------------------------------------------------------------*/
 
-static void on_granted(struct request *request, enum status status, const struct result *result)
+/* The call of a write that was carried out; NULL if it failed or was refused. */
+static struct call *write_done(struct request *request, enum status status,
+                               const struct result *result)
 {
     struct call *call = call_done(request, status);
+    if (call == NULL || result->refusal == REFUSAL_NONE)
+        return call;
+    call_refuse(call, result->refusal);
+    return NULL;
+}
+
+static void on_granted(struct request *request, enum status status, const struct result *result)
+{
+    struct call *call = write_done(request, status, result);
     if (call == NULL)
         return;
-    if (result->refusal != REFUSAL_NONE) {
-        call_refuse(call, result->refusal);
-        return;
-    }
     Etcdserverpb__LeaseGrantResponse reply = ETCDSERVERPB__LEASE_GRANT_RESPONSE__INIT;
     Etcdserverpb__ResponseHeader header = message_header_now(call_front(call));
     reply.header = &header;
@@ -54,13 +61,9 @@ void call_lease_grant(struct call *call, struct bytes message)
 
 static void on_revoked(struct request *request, enum status status, const struct result *result)
 {
-    struct call *call = call_done(request, status);
+    struct call *call = write_done(request, status, result);
     if (call == NULL)
         return;
-    if (result->refusal != REFUSAL_NONE) {
-        call_refuse(call, result->refusal);
-        return;
-    }
     Etcdserverpb__LeaseRevokeResponse reply = ETCDSERVERPB__LEASE_REVOKE_RESPONSE__INIT;
     Etcdserverpb__ResponseHeader header = message_header_now(call_front(call));
     reply.header = &header;
