@@ -132,32 +132,31 @@ struct general {
     uint32_t *key_of;  /* by string: 1 + its key; 0: it is none */
     uint32_t *strings; /* by key */
     uint32_t keys_count;
-    bool ordered;
+    uint32_t slots_count;
+    uint32_t slots_capacity;
+    uint32_t leases_count;
+    uint32_t ops_count;
+    uint32_t tests_count;
+    uint32_t steps_count;
+    uint32_t found_count;
+    uint32_t partitions_count;
+    bool ordered; /* the keys are numbered in their order: there are ranges */
+    bool revokes; /* leases matter */
 
     struct map slot_of; /* key and value -> slot */
     struct gen_slot *slots;
-    uint32_t slots_count;
-    uint32_t slots_capacity;
-    struct map names; /* key and mod revision -> slot, or UINT32_MAX for several */
-
+    struct map names;    /* key and mod revision -> slot, or UINT32_MAX for several */
     struct map lease_of; /* lease -> number, from 1 on */
-    uint32_t leases_count;
-    uint32_t *attached; /* keys by lease: [attached_from[l], attached_from[l + 1]) */
+    uint32_t *attached;  /* keys by lease: [attached_from[l], attached_from[l + 1]) */
     uint32_t *attached_from;
-    bool revokes;
 
     struct gen_op *ops;
-    uint32_t ops_count;
     struct gen_test *tests;
-    uint32_t tests_count;
     struct gen_step *steps;
-    uint32_t steps_count;
     uint32_t *found; /* slots */
-    uint32_t found_count;
 
     uint32_t *order;          /* operations by partition, then by call */
     uint32_t *partition_from; /* into `order`, and one more for the end */
-    uint32_t partitions_count;
 
     /* For the search of one partition at a time; no two share a key, or a slot. */
     struct gen_model model;

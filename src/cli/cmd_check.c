@@ -152,16 +152,21 @@ static void print_operation(const struct history *h, uint32_t number)
     printf("  %s%s\n", line, text.truncated ? "..." : "");
 }
 
+/* Those that were answered, then those that were not, the latest first: old ones rarely matter. */
 static void print_concurrent(const struct history *h, uint32_t culprit)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < h->count; i++) {
-        if (!is_concurrent(h, culprit, i))
-            continue;
-        if (count++ == 0)
-            printf("  concurrent with it:\n");
-        if (count <= SHOWN_CONCURRENT)
-            print_operation(h, i);
+    for (int unknown = 0; unknown < 2; unknown++) {
+        for (uint32_t i = 0; i < h->count; i++) {
+            uint32_t at = unknown ? h->count - 1 - i : i;
+            if (!is_concurrent(h, culprit, at) ||
+                (h->operations[at].outcome == HISTORY_UNKNOWN) != unknown)
+                continue;
+            if (count++ == 0)
+                printf("  concurrent with it:\n");
+            if (count <= SHOWN_CONCURRENT)
+                print_operation(h, at);
+        }
     }
     if (count > SHOWN_CONCURRENT)
         printf("    ... %" PRIu32 " in all\n", count);

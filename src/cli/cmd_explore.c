@@ -281,7 +281,8 @@ static int explore(struct exploration *e, bool as_json)
             print_violation(e, violation, path);
         char states[32];
         format_count(p.states, states, sizeof states);
-        printf("%s states, depth %u, %d violations\n", states, p.depth, violated ? 1 : 0);
+        printf("%s states, depth %u, %s\n", states, p.depth + violated,
+               violated ? "1 violation" : "0 violations");
     }
     return violated ? EXIT_CODE_FAILED : EXIT_CODE_OK;
 }

@@ -358,8 +358,7 @@ enum explore_applied explore_apply(struct explore *x, struct explore_state *stat
     return APPLIED;
 }
 
-/* --- What is possible ---------------------------------------------------------------------------
- */
+/* --- What is possible ------------------------------------------------------------------------- */
 
 struct possible {
     const struct explore *x;
@@ -422,8 +421,7 @@ uint32_t explore_actions(struct explore *x, const struct explore_state *state,
     return p.count;
 }
 
-/* --- The beginning ------------------------------------------------------------------------------
- */
+/* --- The beginning ---------------------------------------------------------------------------- */
 
 /* Everything in flight arrives, in order, and every disk keeps up, until nothing happens. */
 static bool settle(struct explore *x, struct explore_state *state)

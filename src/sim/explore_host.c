@@ -71,8 +71,7 @@ static const char *value_text(uint32_t value, char buffer[16])
     return buffer;
 }
 
-/* --- What a step brings about ------------------------------------------------------------------
- */
+/* --- What a step brings about ----------------------------------------------------------------- */
 
 static void host_item(struct explore *x, enum explore_item_kind kind, uint32_t argument)
 {
@@ -231,8 +230,9 @@ static void host_deliver(struct explore *x, const struct effect *effect)
 static void host_role(struct explore *x, const struct effect *effect)
 {
     static const char *const roles[] = {"follower", "candidate", "leader"};
-    narrate(x, "is %s, follows %u, ballot %llu.%u", roles[effect->role], effect->to,
-            (unsigned long long)effect->ballot.round, effect->ballot.node);
+    narrate(x, "is %s in ballot %llu.%u; the leader that it knows: %u (0: none)",
+            roles[effect->role], (unsigned long long)effect->ballot.round, effect->ballot.node,
+            effect->to);
     if (effect->role != ROLE_LEADER)
         return;
     /* Multi-Paxos: members may lead in the same round, for a ballot names its owner. Elsewhere a
@@ -282,8 +282,7 @@ static void host_execute(struct explore *x, const struct effect *effect)
     }
 }
 
-/* --- Steps of the engine ------------------------------------------------------------------------
- */
+/* --- Steps of the engine ---------------------------------------------------------------------- */
 
 static void host_input_once(struct explore *x, struct input input)
 {
@@ -426,8 +425,7 @@ static void host_crash(struct explore *x, uint32_t kept)
     host_start(x);
 }
 
-/* --- Snapshots and catch-up ---------------------------------------------------------------------
- */
+/* --- Snapshots and catch-up ------------------------------------------------------------------- */
 
 static void host_snapshot(struct explore *x, uint8_t slot, struct bytes mark)
 {
@@ -513,8 +511,7 @@ static void host_receive(struct explore *x, uint32_t name)
     }
 }
 
-/* --- Steps of the host --------------------------------------------------------------------------
- */
+/* --- Steps of the host ------------------------------------------------------------------------ */
 
 static void host_drop_heartbeats(struct explore *x)
 {

@@ -123,8 +123,7 @@ uint32_t explore_name_ledger(struct explore *x, const struct explore_ledger *led
     return name;
 }
 
-/* --- Members ------------------------------------------------------------------------------------
- */
+/* --- Members ---------------------------------------------------------------------------------- */
 
 struct delta {
     uint32_t place;
@@ -218,8 +217,7 @@ void explore_load_component(struct explore *x, uint32_t name)
         image[places[i]] = words[i];
 }
 
-/* --- Steps --------------------------------------------------------------------------------------
- */
+/* --- Steps ------------------------------------------------------------------------------------ */
 
 static void steps_grow(struct explore *x)
 {
@@ -269,8 +267,7 @@ const struct explore_outcome *explore_step_keep(struct explore *x, uint64_t key,
     return outcome;
 }
 
-/* --- Cluster states -----------------------------------------------------------------------------
- */
+/* --- Cluster states --------------------------------------------------------------------------- */
 
 static void visited_grow(struct explore *x)
 {
@@ -368,8 +365,7 @@ void explore_layer_clear(struct explore_layer *layer)
     *layer = (struct explore_layer){0};
 }
 
-/* --- All of it ----------------------------------------------------------------------------------
- */
+/* --- All of it -------------------------------------------------------------------------------- */
 
 static void names_init(struct explore_names *names)
 {
