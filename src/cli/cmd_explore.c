@@ -21,8 +21,8 @@
 
 #define LIMIT_FLAG(flag, value, what)                                                              \
     {                                                                                              \
-        .name = flag, .kind = OPTION_NUMBER, .hint = "N", .preset = value, .minimum = 0,           \
-        .maximum = 200, .help = what                                                               \
+        .name = (flag), .kind = OPTION_NUMBER, .hint = "N", .preset = (value), .minimum = 0,       \
+        .maximum = 200, .help = (what)                                                             \
     }
 
 static const struct option flags[] = {

@@ -115,11 +115,11 @@ static void change_send(struct explore *x, struct change *c, uint32_t name)
         state->messages[state->count++] = name;
 }
 
-static const char *value_of(uint32_t value, char buffer[16])
+static const char *value_of(uint32_t value, char buffer[24])
 {
     if (value == 0)
         return "a no-op";
-    snprintf(buffer, 16, "value %u", value);
+    snprintf(buffer, 24, "value %u", value);
     return buffer;
 }
 
@@ -128,8 +128,8 @@ static void change_deliver(struct explore *x, struct change *c, uint32_t place, 
 {
     uint32_t slot = argument >> 8;
     uint32_t value = argument & 255;
-    char here[16];
-    char there[16];
+    char here[24];
+    char there[24];
     if (c->ledger.chosen[slot] == 0) {
         c->ledger.chosen[slot] = (uint8_t)(value + 1);
         c->ledger_changed = true;
@@ -316,7 +316,7 @@ static bool holds(struct explore *x, const struct change *c)
         }
         if (chosen == 0 || quorum_phase2(&x->configuration.quorums, holders))
             continue;
-        char value[16];
+        char value[24];
         explore_violate(x, "slot %u was delivered with %s, which no quorum has on its disks", slot,
                         value_of(chosen - 1u, value));
         return false;

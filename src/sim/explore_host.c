@@ -63,11 +63,11 @@ static void narrate(struct explore *x, const char *format, ...)
     va_end(list);
 }
 
-static const char *value_text(uint32_t value, char buffer[16])
+static const char *value_text(uint32_t value, char buffer[24])
 {
     if (value == 0)
         return "no-op";
-    snprintf(buffer, 16, "value %u", value);
+    snprintf(buffer, 24, "value %u", value);
     return buffer;
 }
 
@@ -142,14 +142,17 @@ static uint64_t image_last(const struct explore_image *image)
     return image->lsn_first + image->records_count - 1;
 }
 
-static void host_append(struct explore *x, const struct explore_record *record)
+/* The engine numbers its records itself: both must mean the same. */
+static void host_append(struct explore *x, const struct explore_record *record, struct lsn lsn)
 {
     struct explore_image *image = x->image;
-    if (image->records_count == EXPLORE_RECORDS_MAX)
-        host_item(x, ITEM_CUT, 0);
-    else
-        image->records[image->records_count++] = explore_name_record(x, record);
     x->persisted++;
+    if (image->records_count == EXPLORE_RECORDS_MAX) {
+        host_item(x, ITEM_CUT, 0);
+        return;
+    }
+    image->records[image->records_count++] = explore_name_record(x, record);
+    ensure(lsn.value == image_last(image));
 }
 
 static void host_persist(struct explore *x, const struct effect *effect)
@@ -162,9 +165,9 @@ static void host_persist(struct explore *x, const struct effect *effect)
     record.value = host_value(x, effect->entry);
     record.head_size = (uint8_t)effect->head.size;
     memcpy(record.head, effect->head.data, effect->head.size);
-    host_append(x, &record);
+    host_append(x, &record, effect->lsn);
     static const char *const types[] = {"?", "ENTRY", "HARD", "ACCEPT"};
-    char buffer[16];
+    char buffer[24];
     narrate(x, "writes record %llu: %s slot %u%s%s", (unsigned long long)effect->lsn.value,
             types[record.type < 4 ? record.type : 0], record.slot,
             record.type == RECORD_ENTRY ? ", " : "",
@@ -209,7 +212,7 @@ static void host_open_gate(struct explore *x)
 static void host_deliver(struct explore *x, const struct effect *effect)
 {
     struct explore_image *image = x->image;
-    char buffer[16];
+    char buffer[24];
     uint8_t value = host_value(x, effect->entry);
     narrate(x, "delivers slot %llu: %s", (unsigned long long)effect->slot,
             value_text(value, buffer));
@@ -350,8 +353,8 @@ static void host_trim_log(struct explore *x)
     image->trim_lsn = 0;
     if (gone == 0)
         return;
-    narrate(x, "drops the records before %llu", (unsigned long long)(image->lsn_first + gone));
     image->lsn_first += gone;
+    narrate(x, "drops the records before %llu", (unsigned long long)image->lsn_first);
     image->records_count = (uint16_t)(image->records_count - gone);
     for (uint16_t i = 0; i < EXPLORE_RECORDS_MAX; i++)
         image->records[i] = i < image->records_count ? image->records[i + gone] : 0;
@@ -450,7 +453,7 @@ static void host_snapshot(struct explore *x, uint8_t slot, struct bytes mark)
     struct explore_record own;
     memset(&own, 0, sizeof own);
     own.type = RECORD_HOST;
-    host_append(x, &own);
+    host_append(x, &own, (struct lsn){image_last(image) + 1});
     image->trim_lsn = image_last(image);
     host_trim_log(x);
 }

@@ -13,7 +13,7 @@ from history import (KEYS, PREFIX, Operation, as_found, result_of, to_compare, t
 
 LEASE_SECONDS = 36000  # of leases that shall not expire within a test
 READ_TIMEOUT = 0.5
-PATIENCE = 40.0  # seconds in which a write must succeed while a quorum lives and is connected
+PATIENCE = 90.0  # seconds in which a write must succeed while a quorum lives and is connected
 # What a server says only of requests that it did not take; the first is gRPC's own, of a request that
 # never left for want of a connection.
 REFUSALS = ("failed to connect to all addresses", "database space exceeded",

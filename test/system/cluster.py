@@ -209,6 +209,19 @@ class Cluster:
     def leader(self, seconds=60):
         return wait_until("a leader", self.leader_now, seconds)
 
+    def make_leader(self, wanted, seconds=90):
+        """Hands the leadership to this member, again if it did not get there in time."""
+        def leads():
+            leader, target = self.leader_now(), wanted.status(5)
+            if leader is not None and leader is not wanted and target is not None:
+                try:
+                    leader.api.MoveLeader(api.MoveLeaderRequest(targetID=target.header.member_id),
+                                          timeout=10)
+                except grpc.RpcError:
+                    pass  # the next turn shows
+            return leader is wanted
+        wait_until(f"{wanted.name} leads", leads, seconds)
+
     def settle(self, seconds=20):
         """Waits until all living members have applied the same. An answer through one member says
         nothing about what the others have seen, unless the question was a linearizable one."""

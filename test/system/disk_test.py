@@ -21,10 +21,7 @@ import subprocess
 import sys
 import time
 
-import grpc
-
 import cluster
-import etcd_api as api
 import verdict
 from clients import Client, Prober, Watcher
 from history import KEYS, Operation
@@ -126,33 +123,16 @@ class Bulk(Client):
         self.perform(Operation(self.put(self.random.choice(KEYS), padding=BULK)), timeout=5)
 
 
-def lead(made, wanted):
-    """Makes this member lead."""
-    def leads():
-        leader = made.leader_now()
-        if leader is None or leader is wanted:
-            return leader
-        target = wanted.status(5)
-        if target:
-            try:
-                leader.api.MoveLeader(api.MoveLeaderRequest(
-                    targetID=target.header.member_id), timeout=5)
-            except grpc.RpcError:
-                pass
-        return None
-    cluster.wait_until(f"{wanted.name} leads", leads, 60)
-
-
 def hurt(run, made, disks, name, role, prober):
     """The disk of one member fails under load. Returns the seconds until it ended."""
     harm, mend, words = FAULTS[name]
     victim = run.random.choice(made.members)
     others = [m for m in made.members if m is not victim]
-    lead(made, victim if role == "leader" else run.random.choice(others))
+    made.make_leader(victim if role == "leader" else run.random.choice(others))
     lines = len(victim.log_tail(1 << 30))
     began = time.monotonic()
     harm(disks[victim.name])
-    cluster.wait_until(f"the member whose disk is {name} ends", lambda: not victim.alive(), 120)
+    cluster.wait_until(f"the member whose disk is {name} ends", lambda: not victim.alive(), 300)
     seconds = time.monotonic() - began
     said = victim.log_tail(1 << 30)[lines:]
     if victim.process.returncode != 1:
