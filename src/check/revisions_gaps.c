@@ -300,7 +300,9 @@ static void find_absent(struct search *s)
         uint32_t count = 0;
         const struct history_op *ops = item->kind == REV_READ ? history_taken(o, &count) : NULL;
         for (uint32_t j = 0; j < count; j++) {
-            if (ops[j].kind == HISTORY_GET && ops[j].at == 0 && ops[j].found_count == 0)
+            bool looked = ops[j].kind == HISTORY_GET && ops[j].at == 0;
+            bool deleted_none = ops[j].kind == HISTORY_DELETE && ops[j].end == 0;
+            if ((looked && ops[j].found_count == 0) || deleted_none)
                 note_absent(s, deleted, ops[j].key, item->revision);
         }
         for (uint32_t j = 0; item->succeeded && item->kind != REV_PAST && j < o->compares_count;

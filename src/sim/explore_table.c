@@ -34,7 +34,7 @@ void *explore_memory(void *at, size_t size)
 
 void *explore_array_add(struct explore_array *array, uint64_t count)
 {
-    if (array->count + count > array->capacity) {
+    if (array->count + count > array->capacity || array->items == NULL) {
         array->capacity = (array->count + count) * 3 / 2 + 64;
         array->items = explore_memory(array->items, array->capacity * array->size);
     }
