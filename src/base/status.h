@@ -22,8 +22,7 @@
     X(NOT_LEADER, "not the leader")                                                                \
     X(STOPPED, "stopping")                                                                         \
     X(UNSUPPORTED, "not supported")                                                                \
-    X(MISMATCH, "belongs to another cluster or member")                                            \
-    X(READ_ONLY, "the file system is read-only")
+    X(MISMATCH, "belongs to another cluster or member")
 
 enum status {
 #define STATUS_ENUM(name, text) STATUS_##name,

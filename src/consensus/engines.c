@@ -5,7 +5,6 @@
 
 const struct engine_ops *const engines_all[] = {
     &engine_multipaxos,
-    &engine_raft,
     NULL,
 };
 

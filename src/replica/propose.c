@@ -9,7 +9,6 @@
 #include "replica/internal.h"
 
 #include "base/panic.h"
-#include "base/planted.h"
 
 #include <string.h>
 
@@ -46,8 +45,7 @@ void proposals_init(struct replica *r)
 /* Makes this start distinguishable from every earlier one of this member, durably. */
 void proposals_begin(struct replica *r)
 {
-    if (!planted(REPLICA_INCARNATION_USED_AGAIN) || r->proposals.incarnation == 0)
-        r->proposals.incarnation++;
+    r->proposals.incarnation++;
     r->proposals.incarnation_lsn = memory_write(r);
 }
 

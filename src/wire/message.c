@@ -2,8 +2,6 @@
  * directions walk that list: an encoder that forgets what its decoder expects cannot be written. */
 #include "wire/message.h"
 
-#include "base/planted.h"
-
 enum field {
     FIELD_END,
     FIELD_ID,
@@ -25,7 +23,7 @@ static const uint8_t fields[][FIELDS_MAX] = {
     [MESSAGE_ENGINE] = {FIELD_INNER},
     [MESSAGE_FORWARD] = {FIELD_END},
     [MESSAGE_FETCH] = {FIELD_ID, FIELD_SLOT},
-    [MESSAGE_LOG] = {FIELD_ID, FIELD_SLOT, FIELD_INNER},
+    [MESSAGE_LOG] = {FIELD_ID, FIELD_SLOT},
     [MESSAGE_LOG_END] = {FIELD_ID, FIELD_SLOT, FIELD_MORE},
     [MESSAGE_NOTHING] = {FIELD_ID},
     [MESSAGE_SNAPSHOT] = {FIELD_ID, FIELD_SLOT, FIELD_SIZE},
@@ -81,7 +79,7 @@ static void write_field(struct writer *w, enum field field, const struct message
 static bool read_flag(struct reader *r)
 {
     uint8_t value = read_u8(r);
-    if (value > 1 && !planted(WIRE_FLAG_UNCHECKED))
+    if (value > 1)
         r->failed = true;
     return value == 1;
 }
