@@ -22,7 +22,8 @@
     X(NOT_LEADER, "not the leader")                                                                \
     X(STOPPED, "stopping")                                                                         \
     X(UNSUPPORTED, "not supported")                                                                \
-    X(MISMATCH, "belongs to another cluster or member")
+    X(MISMATCH, "belongs to another cluster or member")                                            \
+    X(READ_ONLY, "the file system is read-only")
 
 enum status {
 #define STATUS_ENUM(name, text) STATUS_##name,

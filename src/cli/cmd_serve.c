@@ -191,8 +191,10 @@ static bool check_identity_flags(struct server *s)
         strcmp(options_string(&s->options, "engine"), engine->name) != 0) {
         text_add(&s->error, "--engine ");
         text_add(&s->error, options_string(&s->options, "engine"));
-        text_add(&s->error, ": this cluster was made with ");
-        return complain(s, engine->name);
+        text_add(&s->error, ": this member's cluster was made with --engine ");
+        text_add(&s->error, engine->name);
+        return complain(s, ", and the engine of a cluster cannot be changed: leave the flag out, "
+                           "or choose another --data-dir for a new cluster");
     }
     return true;
 }
@@ -247,7 +249,7 @@ static bool set_members(struct server *s)
         peers[i] = (struct real_world_peer){.node = member->node, .port = address.port};
         memcpy(peers[i].host, address.host, sizeof address.host);
     }
-    real_world_set_members(s->real, s->identity.cluster, s->identity.self, peers,
+    real_world_set_members(s->real, identity_link(&s->identity), s->identity.self, peers,
                            s->identity.members_count);
     return true;
 }
@@ -284,6 +286,7 @@ static void on_ready(void *owner)
         char line[512];
         struct text fields = text_of(line, sizeof line);
         log_field_text(&fields, "address", s->listen_urls[i]);
+        log_field_text(&fields, "engine", engine_by_id(s->identity.engine)->name);
         server_log(s, LOG_INFO, "ready to serve client requests", line);
     }
 }

@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 
 #include "cli/options.h"
+#include "consensus/engine.h"
 
 #include <string.h>
 
@@ -21,6 +22,9 @@ const struct subcommand commands[] = {
     {"snapshot", "save the whole database to a file", cmd_snapshot},
     {"bench", "measure throughput and latency", cmd_bench},
     {"journal", "read a member's log on disk", cmd_journal},
+    {"sim", "run simulated clusters through faults, from seeds", cmd_sim},
+    {"explore", "visit every state of a small cluster", cmd_explore},
+    {"check", "say whether a recorded history is linearizable", cmd_check},
     {"version", "print the version", cmd_version},
     {"help", "explain a command", cmd_help},
     {NULL, NULL, NULL},
@@ -44,6 +48,11 @@ void commands_print_help(FILE *out)
                  "  synod demo                     a cluster of three, with a failure, explained\n"
                  "  synod put greeting hello       then: synod get greeting\n"
                  "  synod help COMMAND             flags and examples of a command\n");
+}
+
+const char *engine_choice(size_t i)
+{
+    return engines_all[i] == NULL ? NULL : engines_all[i]->name;
 }
 
 static int complain_unknown(const char *typed)

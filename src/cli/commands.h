@@ -23,6 +23,8 @@ const struct subcommand *command_find(const char *name);
  * --version and --help. An unknown name gets a message that names the nearest known one, and 2. */
 int commands_main(int argc, char **argv);
 void commands_print_help(FILE *out);
+/* For --engine: the name of the i-th consensus engine, NULL behind the last. */
+const char *engine_choice(size_t i);
 
 int cmd_serve(int argc, char **argv);
 int cmd_demo(int argc, char **argv);
@@ -37,6 +39,9 @@ int cmd_status(int argc, char **argv);
 int cmd_snapshot(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_journal(int argc, char **argv);
+int cmd_sim(int argc, char **argv);
+int cmd_explore(int argc, char **argv);
+int cmd_check(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 

@@ -48,7 +48,9 @@ struct option {
     const char *group;  /* a heading for this flag and those after it; NULL goes on */
     const char *preset; /* the default as text; NULL: empty, false, 0 */
     const char *env;    /* its variable; NULL: derived from env_prefix and the name */
-    int64_t minimum;    /* of numbers and durations (ns); both 0: any */
+    /* Of texts: the i-th value that is allowed, NULL behind the last; NULL: any text. */
+    const char *(*choice)(size_t i);
+    int64_t minimum; /* of numbers and durations (ns); both 0: any */
     int64_t maximum;
     enum option_kind kind;
 };

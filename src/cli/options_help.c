@@ -72,14 +72,17 @@ static void print_option(const struct options_spec *spec, const struct option *o
     char label[160];
     char text[1024];
     char env[160] = "";
+    char choices[128] = "";
     option_label(option, label, sizeof label);
     if (option->env != NULL)
         option_env_name(spec, option, option->name, env, sizeof env);
+    if (option->choice != NULL)
+        choices_text(option, choices, sizeof choices);
     bool has_preset = option->preset != NULL && option->preset[0] != '\0' &&
                       !(option->kind == OPTION_BOOL && strcmp(option->preset, "false") == 0);
-    snprintf(text, sizeof text, "%s%s%s%s%s%s%s", option->help, has_preset ? " (default " : "",
-             has_preset ? option->preset : "", has_preset ? ")" : "", env[0] != '\0' ? " [$" : "",
-             env, env[0] != '\0' ? "]" : "");
+    snprintf(text, sizeof text, "%s%s%s%s%s%s%s%s%s", option->help, choices[0] != '\0' ? ": " : "",
+             choices, has_preset ? " (default " : "", has_preset ? option->preset : "",
+             has_preset ? ")" : "", env[0] != '\0' ? " [$" : "", env, env[0] != '\0' ? "]" : "");
     if (strlen(label) + 4 > column)
         fprintf(out, "  %s\n%*s", label, (int)column, "");
     else

@@ -16,6 +16,8 @@ struct option_value {
 };
 
 /* Checks and takes a text; a list that already has parts from the same source grows. */
+/* What an option with choices takes: "one, two or three". */
+void choices_text(const struct option *option, char *ret_text, size_t capacity);
 bool value_set(struct option_value *value, const char *text, enum option_source source,
                char *ret_error, size_t error_capacity);
 void value_clear(struct option_value *value);

@@ -4,6 +4,7 @@
 #include "cli/options_internal.h"
 
 #include "base/panic.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -118,6 +119,30 @@ static void list_add(struct option_value *value, const char *text)
     }
 }
 
+void choices_text(const struct option *option, char *ret_text, size_t capacity)
+{
+    struct text text = text_of(ret_text, capacity);
+    const char *name;
+    for (size_t i = 0; (name = option->choice(i)) != NULL; i++) {
+        if (i > 0)
+            text_add(&text, option->choice(i + 1) == NULL ? " or " : ", ");
+        text_add(&text, name);
+    }
+}
+
+static bool check_choice(const struct option *option, const char *text, char *ret_error,
+                         size_t error_capacity)
+{
+    const char *name;
+    for (size_t i = 0; (name = option->choice(i)) != NULL; i++)
+        if (strcmp(name, text) == 0)
+            return true;
+    char choices[128];
+    choices_text(option, choices, sizeof choices);
+    snprintf(ret_error, error_capacity, "must be %s", choices);
+    return false;
+}
+
 bool value_set(struct option_value *value, const char *text, enum option_source source,
                char *ret_error, size_t error_capacity)
 {
@@ -125,6 +150,9 @@ bool value_set(struct option_value *value, const char *text, enum option_source 
     bool boolean = false;
     switch (value->option->kind) {
     case OPTION_STRING:
+        if (value->option->choice != NULL &&
+            !check_choice(value->option, text, ret_error, error_capacity))
+            return false;
         break;
     case OPTION_LIST:
         if (value->source != source || source == OPTION_FROM_DEFAULT)

@@ -2,6 +2,7 @@
  * member. Four kinds: those that act; those that tune something that a member of another make does
  * not have, which are taken and reported as without effect; those whose feature is not there yet,
  * which are refused, for a cluster that silently lacks TLS is worse than none; and synod's own. */
+#include "cli/commands.h"
 #include "cli/serve.h"
 
 #include <string.h>
@@ -74,6 +75,7 @@ const struct option serve_flags[] = {
      .preset = "multipaxos",
      .env = "SYNOD_ENGINE",
      .hint = "NAME",
+     .choice = engine_choice,
      .help = "the consensus algorithm of a new cluster"},
 
     {.group = "Timing",

@@ -75,10 +75,12 @@ void effects_send_early(struct effects *fx, uint16_t to, struct bytes head, stru
     effects_add_send(fx, EFFECT_SEND_EARLY, to, head, entry);
 }
 
-void effects_deliver(struct effects *fx, uint64_t slot, struct blob *entry)
+void effects_deliver(struct effects *fx, uint64_t slot, struct bytes mark, struct blob *entry)
 {
+    ensure(mark.size <= MARK_MAX);
     struct effect *effect = effects_add(fx, EFFECT_DELIVER);
     effect->slot = slot;
+    effect->head = effects_keep_head(fx, mark);
     effect->entry = blob_keep(entry);
 }
 

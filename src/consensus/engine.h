@@ -28,6 +28,7 @@
 
 #include "base/blob.h"
 #include "base/bytes.h"
+#include "base/text.h"
 #include "consensus/ballot.h"
 #include "quorum/members.h"
 
@@ -50,10 +51,13 @@ enum input_kind {
     INPUT_PROPOSE, /* entry, token; only where room() > 0, otherwise it is rejected */
     INPUT_READ,    /* token: at which slot is a linearizable read safe? */
     INPUT_DURABLE, /* every record up to and including lsn is durable */
-    INPUT_CHOSEN,  /* slot, entry: fetched from a peer; known to be chosen */
-    INPUT_SNAPSHOT, /* slot: a snapshot of the state after this slot is durable here. If the engine
-                     * has not delivered so far it continues behind it; in any case it persists
-                     * again whatever hard state must outlive the log before the snapshot */
+    INPUT_CHOSEN, /* slot, head, entry: fetched from a peer; known to be chosen. The head is that of
+                   * the ENTRY record in the peer's log */
+    INPUT_SNAPSHOT, /* slot, head: a snapshot of the state after this slot is durable here; the head
+                     * is the mark that came with the delivery of that slot, here or at the member
+                     * that took the snapshot. If the engine has not delivered so far it continues
+                     * behind it; in any case it persists again whatever hard state must outlive the
+                     * log before the snapshot */
     INPUT_PEER,     /* from, up: a hint that the connection to a peer came up or went down */
     INPUT_TRANSFER, /* node: hand the leadership over (0: to whoever is most up to date) */
 };
@@ -76,14 +80,16 @@ enum effect_kind {
     EFFECT_PERSIST,    /* type, slot, head, entry -> lsn */
     EFFECT_SEND,       /* to, head, entry: after everything persisted so far is durable */
     EFFECT_SEND_EARLY, /* to, head, entry: now */
-    EFFECT_DELIVER,    /* slot, entry: chosen; the slot after the last one delivered */
-    EFFECT_READ_OK,    /* token, slot: serve when applied >= slot */
-    EFFECT_READ_FAIL,  /* token: could not be confirmed; ask again */
-    EFFECT_REJECT,     /* token, to: a proposal was not taken; `to` is the leader if known */
-    EFFECT_FETCH,      /* to, slot: chosen slots from `slot` on are missing here and `to` has them.
-                        * The host brings them as INPUT_CHOSEN in slot order, or as a snapshot. Sent
-                        * again while they are missing: the host ignores what is under way */
-    EFFECT_ROLE,       /* role, to (leader, 0 if unknown), ballot: what changed */
+    EFFECT_DELIVER, /* slot, head, entry: chosen; the slot after the last one delivered. The head is
+                     * the engine's mark of the slot (MARK_MAX bytes at most, often none), which
+                     * the host keeps with a snapshot taken there */
+    EFFECT_READ_OK, /* token, slot: serve when applied >= slot */
+    EFFECT_READ_FAIL, /* token: could not be confirmed; ask again */
+    EFFECT_REJECT,    /* token, to: a proposal was not taken; `to` is the leader if known */
+    EFFECT_FETCH,     /* to, slot: chosen slots from `slot` on are missing here and `to` has them.
+                       * The host brings them as INPUT_CHOSEN in slot order, or as a snapshot. Sent
+                       * again while they are missing: the host ignores what is under way */
+    EFFECT_ROLE,      /* role, to (leader, 0 if unknown), ballot: what changed */
 };
 
 enum role {
@@ -105,6 +111,7 @@ struct effect {
     struct blob *entry; /* referenced by the list until effects_clear() */
 };
 
+#define MARK_MAX 16
 #define EFFECTS_MAX 1024
 #define EFFECTS_HEADS_MAX (128 * 1024)
 
@@ -123,7 +130,7 @@ struct lsn effects_persist(struct effects *fx, enum record_type type, uint64_t s
                            struct bytes head, struct blob *entry);
 void effects_send(struct effects *fx, uint16_t to, struct bytes head, struct blob *entry);
 void effects_send_early(struct effects *fx, uint16_t to, struct bytes head, struct blob *entry);
-void effects_deliver(struct effects *fx, uint64_t slot, struct blob *entry);
+void effects_deliver(struct effects *fx, uint64_t slot, struct bytes mark, struct blob *entry);
 void effects_read_ok(struct effects *fx, uint64_t token, uint64_t slot);
 void effects_read_fail(struct effects *fx, uint64_t token);
 void effects_reject(struct effects *fx, uint64_t token, uint16_t leader);
@@ -182,9 +189,18 @@ struct engine_ops {
     void (*status)(const void *engine, struct engine_status *ret_status);
     /* Panics if an invariant does not hold. For tests and the simulator. */
     void (*check)(const void *engine);
+    /* A hash of everything that decides what the engine will do, except how late it is: two states
+     * with the same one react alike, but for time. For the explorer. */
+    uint64_t (*fingerprint)(const void *engine);
+    /* A message of this engine in a few words, for traces and transcripts: its name, then
+     * field=value, each behind a blank. "malformed" for what is no message. Clocks are left out:
+     * two heads with the same words differ in nothing else. The name of a message that members
+     * send now and then just to be heard ends in BEAT. */
+    void (*describe)(struct bytes head, struct text *text);
 };
 
 extern const struct engine_ops engine_multipaxos;
+extern const struct engine_ops engine_raft;
 
 /* Every engine, NULL at the end. */
 extern const struct engine_ops *const engines_all[];

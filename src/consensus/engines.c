@@ -5,6 +5,7 @@
 
 const struct engine_ops *const engines_all[] = {
     &engine_multipaxos,
+    &engine_raft,
     NULL,
 };
 

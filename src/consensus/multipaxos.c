@@ -126,10 +126,11 @@ static bool multipaxos_is_owners(const struct multipaxos_message *message)
     }
 }
 
+/* Their answers are believed: whoever forgot what it promised must not give any. */
 static bool multipaxos_votes(const struct multipaxos_message *message)
 {
     return message->kind == MESSAGE_PREPARE || message->kind == MESSAGE_PRE_PREPARE ||
-           message->kind == MESSAGE_ACCEPT;
+           message->kind == MESSAGE_ACCEPT || message->kind == MESSAGE_READ_ROUND;
 }
 
 static void multipaxos_dispatch(struct multipaxos *p, struct multipaxos_peer *peer,
@@ -354,6 +355,11 @@ static void multipaxos_check_now(const void *engine)
     multipaxos_check(engine);
 }
 
+static uint64_t multipaxos_fingerprint_now(const void *engine)
+{
+    return multipaxos_fingerprint(engine);
+}
+
 const struct engine_ops engine_multipaxos = {
     .name = "multipaxos",
     .id = 1,
@@ -365,4 +371,6 @@ const struct engine_ops engine_multipaxos = {
     .room = multipaxos_room_now,
     .status = multipaxos_status,
     .check = multipaxos_check_now,
+    .fingerprint = multipaxos_fingerprint_now,
+    .describe = multipaxos_describe,
 };

@@ -10,6 +10,7 @@
  *     multipaxos_learner.c   what is chosen: replay, delivery, catch-up, snapshots
  *     multipaxos_read.c      linearizable reads by read index
  *     multipaxos_check.c     every invariant that one member can see
+ *     multipaxos_describe.c  messages in words, states as numbers
  *
  * The one invariant behind all of it (Lamport 2001): once a quorum accepted a value for a slot in
  * one ballot, every higher ballot proposes that value there. */
@@ -371,5 +372,9 @@ void multipaxos_pump_reads(struct multipaxos *p, struct effects *fx);
 
 /* multipaxos_check.c */
 void multipaxos_check(const struct multipaxos *p);
+
+/* multipaxos_describe.c: as engine_ops has it. */
+void multipaxos_describe(struct bytes head, struct text *text);
+uint64_t multipaxos_fingerprint(const struct multipaxos *p);
 
 #endif

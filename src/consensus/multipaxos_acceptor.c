@@ -5,6 +5,7 @@
 #include "consensus/multipaxos.h"
 
 #include "base/panic.h"
+#include "base/planted.h"
 
 /* Pages of a promise that go out in one step, by the bytes of their entries. */
 #define PAGES_BYTES_MAX (4u << 20)
@@ -70,7 +71,7 @@ static struct multipaxos_message acceptor_next_page(const struct multipaxos *p,
     struct multipaxos_message page = multipaxos_compose(p, MESSAGE_PROMISE);
     page.from = p->page_next - 1;
     *ret_entry = NULL;
-    if (p->page_next <= p->base) {
+    if (p->page_next <= p->base && !planted(MULTIPAXOS_FLOOR_IS_EMPTY)) {
         page.slot = p->base;
         page.flags = FLAG_FLOOR;
         return page;
@@ -79,6 +80,8 @@ static struct multipaxos_message acceptor_next_page(const struct multipaxos *p,
     for (uint64_t slot = p->page_next; slot <= p->last_slot && slot <= end; slot++) {
         const struct multipaxos_cell *cell = multipaxos_window_find(p, slot);
         if (cell == NULL || !cell->accepted)
+            continue;
+        if (cell->chosen && planted(MULTIPAXOS_CHOSEN_NOT_REPORTED))
             continue;
         page.slot = slot;
         page.flags = FLAG_REPORT;
@@ -107,7 +110,10 @@ void multipaxos_pump_pages(struct multipaxos *p, struct effects *fx)
         struct blob *entry;
         struct multipaxos_message page = acceptor_next_page(p, &entry);
         struct bytes head = multipaxos_message_encode(&page, p->config.era, buffer);
-        effects_send(fx, p->page_ballot.node, head, entry);
+        if (planted(MULTIPAXOS_PROMISE_NOT_DURABLE))
+            effects_send_early(fx, p->page_ballot.node, head, entry);
+        else
+            effects_send(fx, p->page_ballot.node, head, entry);
         bytes += blob_bytes(entry).size;
         p->page_next = page.slot + 1;
         if (page.flags & FLAG_LAST)
@@ -124,6 +130,8 @@ void multipaxos_accept(struct multipaxos *p, struct multipaxos_cell *cell, struc
     uint8_t buffer[MULTIPAXOS_HEAD_MAX];
     struct multipaxos_record record = {.ballot = ballot, .chosen_upto = p->chosen_upto};
     struct bytes head = multipaxos_record_encode(&record, buffer);
+    if (cell->accepted && planted(MULTIPAXOS_ACCEPTS_FIRST_VALUE))
+        entry = cell->entry;
     if (cell->accepted && multipaxos_entries_equal(cell->entry, entry)) {
         cell->lsn = effects_persist(fx, RECORD_ACCEPT, cell->slot, head, NULL);
     } else {
@@ -142,7 +150,11 @@ static void acceptor_reply(struct multipaxos *p, uint16_t to, uint64_t slot, str
     uint8_t buffer[MULTIPAXOS_HEAD_MAX];
     struct multipaxos_message accepted = multipaxos_compose(p, MESSAGE_ACCEPTED);
     accepted.slot = slot;
-    effects_send(fx, to, multipaxos_message_encode(&accepted, p->config.era, buffer), NULL);
+    struct bytes head = multipaxos_message_encode(&accepted, p->config.era, buffer);
+    if (planted(MULTIPAXOS_ACCEPTED_NOT_DURABLE))
+        effects_send_early(fx, to, head, NULL);
+    else
+        effects_send(fx, to, head, NULL);
 }
 
 /* True if the value of the slot is settled or stands in the log in this very ballot. */

@@ -10,6 +10,7 @@
 #include "consensus/multipaxos.h"
 
 #include "base/panic.h"
+#include "base/planted.h"
 
 #define BACKOFF_MAX 5
 
@@ -46,6 +47,8 @@ void multipaxos_wait_for_leader(struct multipaxos *p)
 static void election_back_off(struct multipaxos *p)
 {
     uint64_t base = (p->config.heartbeat_ns / 2) << p->backoff;
+    if (planted(MULTIPAXOS_NO_BACKOFF))
+        base = 0;
     p->campaign_at = p->now + base + prng_below(&p->prng, base + 1);
     if (p->backoff < BACKOFF_MAX)
         p->backoff++;
@@ -88,6 +91,8 @@ static bool election_leader_is_fresh(const struct multipaxos *p)
 {
     if (multipaxos_leads(p))
         return true;
+    if (planted(MULTIPAXOS_NOT_STICKY))
+        return false;
     return p->leader != NODE_NONE && !p->suspected &&
            p->now - p->leader_heard_ns < p->config.election_ns;
 }
@@ -146,7 +151,7 @@ void multipaxos_heard(struct multipaxos *p, struct multipaxos_peer *peer,
         peer->chosen_upto = message->chosen_upto;
     if (state || ballot_compare(message->ballot, peer->promised) > 0)
         peer->promised = message->ballot;
-    if (message->ballot.round > p->round_max)
+    if (message->ballot.round > p->round_max && !planted(MULTIPAXOS_FORGETS_HIGHER_ROUND))
         p->round_max = message->ballot.round;
     if (p->phase >= PHASE_PREPARING && ballot_compare(message->ballot, p->ballot) > 0) {
         bool led = multipaxos_leads(p);
@@ -160,7 +165,7 @@ void multipaxos_heard(struct multipaxos *p, struct multipaxos_peer *peer,
 bool multipaxos_follow(struct multipaxos *p, uint16_t from, struct ballot ballot,
                        struct effects *fx)
 {
-    if (ballot_compare(ballot, p->promised) < 0) {
+    if (ballot_compare(ballot, p->promised) < 0 && !planted(MULTIPAXOS_ACCEPT_BELOW_PROMISE)) {
         multipaxos_nack(p, from, fx);
         return false;
     }
@@ -215,6 +220,8 @@ void multipaxos_on_heartbeat(struct multipaxos *p, struct multipaxos_peer *peer,
 /* Somebody else, perhaps this member itself, has begun phase 1 a moment ago: let it finish. */
 static bool election_is_courted(const struct multipaxos *p, const struct multipaxos_peer *by)
 {
+    if (planted(MULTIPAXOS_WILLING_TO_ALL))
+        return false;
     if (p->phase == PHASE_PREPARING)
         return true;
     int place = configuration_place(p->config.configuration, p->promised.node);
@@ -355,7 +362,8 @@ static void election_keep_office(struct multipaxos *p)
 {
     if (p->now - p->led_since_ns < p->config.election_ns)
         return;
-    if (!quorum_phase2(&p->config.configuration->quorums, election_followers(p))) {
+    if (!quorum_phase2(&p->config.configuration->quorums, election_followers(p)) &&
+        !planted(MULTIPAXOS_NO_CHECK_QUORUM)) {
         multipaxos_step_down(p);
         election_back_off(p);
     }

@@ -6,6 +6,7 @@
 #include "consensus/multipaxos.h"
 
 #include "base/panic.h"
+#include "base/planted.h"
 
 /* A peer that does not answer is sent to again after 1, 2, 4 ... this many heartbeats. */
 #define RESEND_PAUSE_MAX 16
@@ -21,7 +22,8 @@ static void leader_count(struct multipaxos *p, struct multipaxos_cell *cell, mem
     if (cell->chosen || ballot_compare(cell->vbal, p->ballot) != 0)
         return;
     cell->acks |= voters;
-    if (quorum_phase2(&p->config.configuration->quorums, cell->acks))
+    if (quorum_phase2(&p->config.configuration->quorums, cell->acks) ||
+        planted(MULTIPAXOS_COMMIT_WITHOUT_QUORUM))
         cell->chosen = true;
 }
 
@@ -49,7 +51,8 @@ void multipaxos_propose(struct multipaxos *p, uint64_t slot, struct blob *entry,
 
 uint32_t multipaxos_room(const struct multipaxos *p)
 {
-    if (p->phase != PHASE_LEADING || p->barrier == 0 || p->transfer_to != NODE_NONE)
+    bool leaving = p->transfer_to != NODE_NONE && !planted(MULTIPAXOS_TRANSFER_KEEPS_PROPOSING);
+    if (p->phase != PHASE_LEADING || p->barrier == 0 || leaving)
         return 0;
     if (p->undelivered_bytes >= p->config.window_bytes)
         return 0;
@@ -70,7 +73,8 @@ void multipaxos_on_propose(struct multipaxos *p, const struct input *input, stru
 void multipaxos_on_accepted(struct multipaxos *p, struct multipaxos_peer *peer,
                             const struct multipaxos_message *message)
 {
-    if (!multipaxos_leads(p) || ballot_compare(message->ballot, p->ballot) != 0)
+    bool other = ballot_compare(message->ballot, p->ballot) != 0;
+    if (!multipaxos_leads(p) || (other && !planted(MULTIPAXOS_ACKS_OF_ANY_BALLOT)))
         return; /* an answer to somebody else, or to an earlier self */
     if (message->slot >= leader_frontier(p)) {
         p->dropped++;
@@ -97,7 +101,8 @@ void multipaxos_pump_votes(struct multipaxos *p)
     while (p->self_acked + 1 < leader_frontier(p)) {
         struct multipaxos_cell *cell = multipaxos_window_find(p, p->self_acked + 1);
         ensure(cell != NULL);
-        if (!cell->chosen && cell->lsn.value > p->durable.value)
+        if (!cell->chosen && cell->lsn.value > p->durable.value &&
+            !planted(MULTIPAXOS_OWN_VOTE_NOT_DURABLE))
             return;
         leader_count(p, cell, p->self);
         p->self_acked++;
@@ -155,7 +160,8 @@ static void leader_resend_if_stalled(struct multipaxos *p, uint32_t place)
         peer->resend_at = p->now + 2 * peer->round_trip_ns;
         return;
     }
-    if (p->now < peer->resend_at || !multipaxos_peer_up(p, peer))
+    if (p->now < peer->resend_at || !multipaxos_peer_up(p, peer) ||
+        planted(MULTIPAXOS_NEVER_RESENDS))
         return;
     multipaxos_resend(p, peer);
     peer->resend_at = p->now + peer->resend_pause;
@@ -210,7 +216,9 @@ static void leader_pump_transfer(struct multipaxos *p, struct effects *fx)
         return;
     int place = configuration_place(p->config.configuration, p->transfer_to);
     ensure(place >= 0);
-    if (p->chosen_upto + 1 != p->next_slot || leader_progress_of(&p->peers[place]) < p->chosen_upto)
+    bool settled = p->chosen_upto + 1 == p->next_slot &&
+                   leader_progress_of(&p->peers[place]) >= p->chosen_upto;
+    if (!settled && !planted(MULTIPAXOS_TRANSFER_AT_ONCE))
         return;
     p->transfer_at = p->now + p->config.heartbeat_ns;
     struct multipaxos_message message = multipaxos_compose(p, MESSAGE_TRANSFER_NOW);

@@ -15,6 +15,7 @@
 #include "consensus/multipaxos.h"
 
 #include "base/panic.h"
+#include "base/planted.h"
 
 static void learner_unsound(struct multipaxos *p)
 {
@@ -52,7 +53,8 @@ void multipaxos_on_record(struct multipaxos *p, const struct input *input, struc
         return;
     }
     p->durable = input->lsn;
-    if (ballot_compare(record.ballot, p->promised) > 0) {
+    bool told = input->type != RECORD_HARD || !planted(MULTIPAXOS_RESTART_FORGETS_PROMISE);
+    if (told && ballot_compare(record.ballot, p->promised) > 0) {
         p->promised = p->recorded = record.ballot;
         p->promised_lsn = input->lsn;
     }
@@ -60,6 +62,8 @@ void multipaxos_on_record(struct multipaxos *p, const struct input *input, struc
         p->hole_upto = input->slot; /* that snapshot is lost, and an older one was loaded */
     if (record.chosen_upto > p->replay_upto)
         p->replay_upto = record.chosen_upto;
+    if (planted(MULTIPAXOS_REPLAY_BELIEVES_ALL) && input->slot > p->replay_upto)
+        p->replay_upto = input->slot;
     multipaxos_pump_deliveries(p, fx);
     if (input->type == RECORD_ENTRY || input->type == RECORD_ACCEPT)
         learner_replay_value(p, input, &record);
@@ -69,7 +73,8 @@ static bool learner_may_deliver(const struct multipaxos *p, struct multipaxos_ce
 {
     if (cell == NULL || !cell->accepted)
         return false;
-    if (cell->slot <= p->replay_upto && cell->slot > p->hole_upto)
+    bool whole = cell->slot > p->hole_upto || planted(MULTIPAXOS_REPLAY_ACROSS_HOLE);
+    if (cell->slot <= p->replay_upto && whole)
         cell->chosen = true;
     return cell->chosen;
 }
@@ -82,7 +87,7 @@ void multipaxos_pump_deliveries(struct multipaxos *p, struct effects *fx)
             return;
         if (!multipaxos_may_add(p, fx, MULTIPAXOS_RESERVE))
             return;
-        effects_deliver(fx, cell->slot, cell->entry);
+        effects_deliver(fx, cell->slot, (struct bytes){0}, cell->entry);
         multipaxos_window_deliver(p);
     }
 }
@@ -99,7 +104,10 @@ void multipaxos_learn_upto(struct multipaxos *p, struct ballot ballot, uint64_t 
     p->known_upto = upto;
     for (uint64_t slot = from + 1; slot <= upto && slot <= p->last_slot; slot++) {
         struct multipaxos_cell *cell = multipaxos_window_find(p, slot);
-        if (cell != NULL && cell->accepted && ballot_compare(cell->vbal, ballot) == 0)
+        if (cell == NULL || !cell->accepted)
+            continue;
+        if (ballot_compare(cell->vbal, ballot) == 0 ||
+            planted(MULTIPAXOS_COMMIT_WHATEVER_IS_STORED))
             cell->chosen = true;
     }
 }
@@ -160,6 +168,8 @@ void multipaxos_on_snapshot(struct multipaxos *p, uint64_t slot, struct effects 
         if (multipaxos_leads(p) && p->takeover_next <= slot)
             p->takeover_next = slot + 1;
     }
+    if (p->started && planted(MULTIPAXOS_SNAPSHOT_FORGETS_PROMISE))
+        return;
     if (p->started)
         multipaxos_persist_hard(p, fx);
     else

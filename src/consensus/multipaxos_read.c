@@ -8,6 +8,7 @@
 #include "consensus/multipaxos.h"
 
 #include "base/panic.h"
+#include "base/planted.h"
 
 #include <string.h>
 
@@ -63,7 +64,8 @@ static void read_confirm(struct multipaxos *p, const struct multipaxos_round *ro
                          struct effects *fx)
 {
     uint64_t id = round->id;
-    if (quorum_phase1(&p->config.configuration->quorums, p->everybody & ~round->acks))
+    if (!planted(MULTIPAXOS_READ_UNCONFIRMED) &&
+        quorum_phase1(&p->config.configuration->quorums, p->everybody & ~round->acks))
         return;
     for (uint32_t i = 0; i < MULTIPAXOS_READS_MAX; i++)
         if (p->reads[i].state == READ_CONFIRMING && p->reads[i].round <= id)
@@ -85,6 +87,7 @@ static void read_send_round(struct multipaxos *p, struct multipaxos_round *round
 static void read_start_round(struct multipaxos *p, struct multipaxos_round *round,
                              struct effects *fx)
 {
+    uint64_t next = planted(MULTIPAXOS_READ_ROUND_REUSED) ? 1 : p->round_id + 1;
     bool wanted = false;
     for (uint32_t i = 0; i < MULTIPAXOS_READS_MAX; i++) {
         struct multipaxos_read *read = &p->reads[i];
@@ -92,12 +95,12 @@ static void read_start_round(struct multipaxos *p, struct multipaxos_round *roun
             continue;
         read->state = READ_CONFIRMING;
         read->slot = p->chosen_upto;
-        read->round = p->round_id + 1;
+        read->round = next;
         wanted = true;
     }
     if (!wanted)
         return;
-    round->id = ++p->round_id;
+    round->id = p->round_id = next;
     round->acks = p->self;
     read_send_round(p, round, fx);
     read_confirm(p, round, fx);
@@ -116,7 +119,8 @@ void multipaxos_on_read_round(struct multipaxos *p, uint16_t from,
 void multipaxos_on_read_ack(struct multipaxos *p, struct multipaxos_peer *peer,
                             const struct multipaxos_message *message, struct effects *fx)
 {
-    if (!multipaxos_ready(p) || ballot_compare(message->ballot, p->ballot) != 0)
+    bool other = ballot_compare(message->ballot, p->ballot) != 0;
+    if (!multipaxos_ready(p) || (other && !planted(MULTIPAXOS_READ_ACK_OF_ANY_BALLOT)))
         return;
     peer->hears_us = true;
     for (uint32_t i = 0; i < MULTIPAXOS_ROUNDS_MAX; i++) {
@@ -174,6 +178,11 @@ void multipaxos_reads_reset(struct multipaxos *p)
 
 static void read_ask_leader(struct multipaxos *p, struct multipaxos_read *read, struct effects *fx)
 {
+    if (planted(MULTIPAXOS_READ_FOLLOWER_KNOWS)) {
+        read->slot = p->chosen_upto;
+        read_answer(p, read, fx);
+        return;
+    }
     struct multipaxos_message message = multipaxos_compose(p, MESSAGE_READ_INDEX);
     message.id = read->id;
     read->state = READ_FORWARDED;
@@ -213,7 +222,7 @@ void multipaxos_pump_reads(struct multipaxos *p, struct effects *fx)
 {
     if (p->reads_count == 0)
         return;
-    if (multipaxos_ready(p)) {
+    if (multipaxos_ready(p) || (multipaxos_leads(p) && planted(MULTIPAXOS_READ_BEFORE_BARRIER))) {
         for (uint32_t i = 0; i < MULTIPAXOS_ROUNDS_MAX; i++) {
             if (p->rounds[i].id != 0)
                 continue;

@@ -8,6 +8,7 @@
 #include "consensus/multipaxos.h"
 
 #include "base/panic.h"
+#include "base/planted.h"
 
 static void takeover_send_prepare(struct multipaxos *p, const struct multipaxos_peer *peer,
                                   struct effects *fx)
@@ -20,7 +21,8 @@ static void takeover_send_prepare(struct multipaxos *p, const struct multipaxos_
 
 void multipaxos_prepare(struct multipaxos *p, struct effects *fx)
 {
-    p->round_max++;
+    if (!planted(MULTIPAXOS_BALLOT_REUSED) || p->promised.node != p->config.self)
+        p->round_max++;
     p->ballot = (struct ballot){p->round_max, p->config.self, BALLOT_CLASSIC};
     p->phase = PHASE_PREPARING;
     p->promises = 0;
@@ -81,7 +83,7 @@ void multipaxos_on_promise(struct multipaxos *p, struct multipaxos_peer *peer,
     }
     peer->hears_us = true;
     p->deadline = p->now + p->config.election_ns;
-    if (page->flags & FLAG_LAST) {
+    if ((page->flags & FLAG_LAST) != 0 || planted(MULTIPAXOS_FIRST_PAGE_IS_ALL)) {
         p->promises |= bit;
         return;
     }
@@ -108,6 +110,8 @@ static bool takeover_promised(const struct multipaxos *p)
     member_set promises = p->promises;
     if (p->promised_lsn.value <= p->durable.value)
         promises |= p->self;
+    if (planted(MULTIPAXOS_TAKEOVER_ALONE))
+        promises = p->everybody;
     if (!quorum_phase1(&p->config.configuration->quorums, promises))
         return false;
     for (uint32_t i = 0; i < p->config.configuration->count; i++)
@@ -130,6 +134,8 @@ static void takeover_begin(struct multipaxos *p)
     p->led_since_ns = p->now;
     p->takeover_next = p->chosen_upto + 1;
     p->next_slot = last + 1;
+    if (planted(MULTIPAXOS_TAKEOVER_SKIPS_LAST) && last > p->chosen_upto)
+        p->next_slot = last;
     p->barrier = 0;
     p->self_acked = p->chosen_upto;
     p->announced_upto = p->chosen_upto;
@@ -146,11 +152,16 @@ static void takeover_begin(struct multipaxos *p)
  * accepted anything. */
 static struct blob *takeover_pick(const struct multipaxos_cell *cell)
 {
-    if (cell == NULL)
+    if (cell == NULL || (cell->chosen && planted(MULTIPAXOS_NO_OP_OVER_CHOSEN)))
         return NULL;
+    if (cell->accepted && planted(MULTIPAXOS_OWN_VALUE_WINS))
+        return cell->entry;
     if (cell->chosen || !cell->reported)
         return cell->entry;
-    if (cell->accepted && ballot_compare(cell->vbal, cell->reported_vbal) >= 0)
+    int order = cell->accepted ? ballot_compare(cell->vbal, cell->reported_vbal) : -1;
+    if (planted(MULTIPAXOS_LOWEST_VBAL_WINS) && cell->accepted)
+        order = -order;
+    if (order >= 0)
         return cell->entry;
     return cell->reported_entry;
 }

@@ -10,6 +10,7 @@
 #include "consensus/multipaxos.h"
 
 #include "base/panic.h"
+#include "base/planted.h"
 
 #include <string.h>
 
@@ -34,12 +35,14 @@ static struct multipaxos_cell *window_cell(const struct multipaxos *p, uint64_t 
 struct multipaxos_cell *multipaxos_window_find(const struct multipaxos *p, uint64_t slot)
 {
     struct multipaxos_cell *cell = window_cell(p, slot);
-    return slot != 0 && cell->slot == slot ? cell : NULL;
+    bool right = cell->slot == slot || (cell->slot != 0 && planted(MULTIPAXOS_WINDOW_WRAPS));
+    return slot != 0 && right ? cell : NULL;
 }
 
 bool multipaxos_window_fits(const struct multipaxos *p, uint64_t slot)
 {
-    return slot > p->chosen_upto && slot <= p->chosen_upto + p->config.window_slots;
+    uint64_t end = p->chosen_upto + p->config.window_slots;
+    return slot > p->chosen_upto && (slot <= end || planted(MULTIPAXOS_WINDOW_UNBOUNDED));
 }
 
 static void window_clear(struct multipaxos *p, struct multipaxos_cell *cell)
@@ -103,7 +106,12 @@ void multipaxos_window_report(struct multipaxos *p, struct multipaxos_cell *cell
                               struct ballot vbal, struct blob *entry)
 {
     ensure(cell->slot > p->chosen_upto);
-    if (cell->reported && ballot_compare(vbal, cell->reported_vbal) <= 0)
+    int order = cell->reported ? ballot_compare(vbal, cell->reported_vbal) : 1;
+    if (planted(MULTIPAXOS_LOWEST_VBAL_WINS) && cell->reported)
+        order = -order;
+    if (planted(MULTIPAXOS_LAST_REPORT_WINS))
+        order = 1;
+    if (order <= 0)
         return;
     blob_drop(cell->reported_entry);
     cell->reported = true;

@@ -6,6 +6,7 @@
 #include "journal/journal.h"
 
 #include "base/panic.h"
+#include "base/planted.h"
 #include "journal/journal_internal.h"
 
 #include <string.h>
@@ -188,7 +189,7 @@ static void note_batch(struct journal *journal, const struct batch *batch)
         segment->lsn_last = header->lsn;
     }
     segment->used += batch->size;
-    journal->lsn_durable = segment->lsn_last;
+    journal->lsn_durable = planted(JOURNAL_DURABLE_AHEAD) ? journal->lsn_last : segment->lsn_last;
     journal->stats.records += batch->count;
     journal->stats.bytes += batch->size;
     if (batch->count > journal->stats.batch_records_max)
@@ -199,6 +200,11 @@ static void on_written(struct disk_job *job)
 {
     struct journal *journal = job->owner;
     struct batch *batch = journal->flying;
+    if (planted(JOURNAL_SYNC_RETRIED) && job->status != STATUS_OK && !journal->failed) {
+        job->op = DISK_SYNC;
+        journal->config.world->ops->disk_submit(journal->config.world, DISK_QUEUE_LOG, job);
+        return;
+    }
     journal->flying = NULL;
     if (job->status != STATUS_OK || journal->failed) {
         batch_free(batch);
@@ -257,7 +263,7 @@ void journal_write_next(struct journal *journal)
         .offset = segment->used,
         .parts = journal->write_parts,
         .parts_count = batch_parts(batch, journal->write_parts),
-        .sync = true,
+        .sync = !planted(JOURNAL_WRITE_NOT_SYNCED),
         .done = on_written,
         .owner = journal,
     };

@@ -74,15 +74,21 @@ void journal_trim(struct journal *journal, uint64_t slot, uint64_t lsn_keep, uin
 /* The first slot from which on every located slot is still in the log; 0 when there is none. */
 uint64_t journal_first_slot(const struct journal *journal);
 
+/* One located record, read back. */
+struct journal_entry {
+    struct bytes head;
+    struct blob *entry; /* NULL: empty */
+};
+
 /* A request to read the values of consecutive slots back; off the core thread. */
 struct journal_read {
     uint64_t slot;      /* first */
     uint32_t count_max; /* at most so many, */
     uint64_t bytes_max; /* and not many more bytes than this (at least one entry) */
     void *owner;
-    /* `entries` and the array are borrowed for the call. status NOT_FOUND: trimmed or not durable.
-     */
-    void (*done)(struct journal_read *read, enum status status, struct blob *const *entries,
+    /* The entries, and what they point at, are borrowed for the call. status NOT_FOUND: trimmed or
+     * not durable. */
+    void (*done)(struct journal_read *read, enum status status, const struct journal_entry *entries,
                  uint32_t count);
 };
 /* The memory of `read` belongs to the caller until done; done may be called from inside for errors

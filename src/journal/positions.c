@@ -5,6 +5,7 @@
 #include "journal/positions.h"
 
 #include "base/panic.h"
+#include "base/planted.h"
 
 #include <string.h>
 
@@ -84,6 +85,8 @@ void positions_put(struct positions *positions, uint64_t slot, struct position p
         extend_front(positions, slot);
     if (slot >= positions->base + positions->count)
         extend_back(positions, slot);
+    if (planted(JOURNAL_POSITION_KEPT) && positions->words[slot - positions->base] != 0)
+        return;
     positions->words[slot - positions->base] =
         position.segment << 32 | position.offset / OFFSET_UNIT;
 }

@@ -7,6 +7,8 @@
  * the last batch is written and synced once more, together with zeros over whatever a torn batch
  * left behind. */
 #include "journal/journal_internal.h"
+
+#include "base/planted.h"
 #include "journal/scan.h"
 
 #include <string.h>
@@ -171,7 +173,7 @@ static enum status recover_file(struct recovery *recovery, struct file_number fi
 static enum status check_floor(struct recovery *recovery)
 {
     const struct journal *journal = recovery->journal;
-    if (journal->floor <= journal->config.snapshot_slot)
+    if (journal->floor <= journal->config.snapshot_slot || planted(JOURNAL_FLOOR_IGNORED))
         return STATUS_OK;
     text_add(recovery->error, "the log was trimmed up to slot ");
     text_u64(recovery->error, journal->floor);
@@ -227,7 +229,7 @@ static enum status write_tail(struct recovery *recovery)
     struct segment *segment = journal_active(recovery->journal);
     segment->used = scan->tail_offset;
     uint64_t size = scan->tail_nonzero - scan->tail_batch;
-    if (size == 0)
+    if (size == 0 || planted(JOURNAL_TAIL_LEFT))
         return STATUS_OK;
     uint64_t moved;
     enum status status =
@@ -287,16 +289,17 @@ static enum status recover(struct recovery *recovery)
             disk_list(journal->config.world, LOG_DIRECTORY, recovery, on_listed, recovery->error);
     if (status == STATUS_OK)
         status = check_floor(recovery);
+    /* A segment or a floor that was named by a process that died: is its name on the disk? Before
+     * anything is removed because of it. */
+    job.op = DISK_SYNC_DIRECTORY;
+    if (status == STATUS_OK && !planted(JOURNAL_FOUND_NOT_SYNCED))
+        status = run(recovery, "cannot sync the directory of the log", &job);
     if (status == STATUS_OK)
         status = recover_records(recovery);
     if (status == STATUS_OK)
         status = remove_unused(recovery);
     if (status == STATUS_OK)
         status = journal->segments_count > 0 ? write_tail(recovery) : create_first(recovery);
-    /* A segment that was named by a process that died: is its name on the disk? */
-    job.op = DISK_SYNC_DIRECTORY;
-    if (status == STATUS_OK)
-        status = run(recovery, "cannot sync the directory of the log", &job);
     return status;
 }
 

@@ -5,6 +5,7 @@
 #include "journal/scan.h"
 
 #include "base/crc32c.h"
+#include "base/planted.h"
 #include "journal/names.h"
 
 #include <string.h>
@@ -70,13 +71,15 @@ static bool record_whole(struct bytes image, uint32_t seed, uint64_t offset, str
 }
 
 /* Does the record continue a log whose next lsn and last check are these? The first record that is
- * left of a trimmed log has nothing to continue. */
+ * left of a trimmed log has nothing to continue: it stands at the start of the first segment, and
+ * nowhere else. */
 static bool record_continues(const struct scan *scan, const struct record_header *header,
                              uint64_t lsn, uint32_t chain, uint32_t batch)
 {
     if (header->batch != batch)
         return false;
-    if (!scan->started && batch == 0 && scan->first > 1)
+    bool front = scan->number == scan->first || planted(JOURNAL_FRONT_SKIPPED);
+    if (!scan->started && batch == 0 && scan->first > 1 && front)
         return true;
     return header->lsn == lsn && header->previous == chain;
 }
@@ -171,7 +174,7 @@ static enum scan_end judge_end(struct bytes image, uint32_t seed, uint64_t offse
         end = image.size;
     for (uint64_t at = bad / SECTOR_SIZE * SECTOR_SIZE; at < end; at += SECTOR_SIZE) {
         uint64_t size = image.size - at < SECTOR_SIZE ? image.size - at : SECTOR_SIZE;
-        if (is_zero(image.data + at, size))
+        if (is_zero(image.data + at, size) && !planted(JOURNAL_TORN_IS_DAMAGE))
             return SCAN_END_TORN;
     }
     return SCAN_END_DAMAGED;
@@ -271,9 +274,12 @@ enum status scan_finish(struct scan *scan)
     bool all_lost = !scan->started && scan->first > 1;
     if (scan->later_segment == 0 && scan->end != SCAN_END_DAMAGED && !all_lost)
         return STATUS_OK;
+    if (planted(JOURNAL_DAMAGE_IS_TORN))
+        return STATUS_OK;
     explain_place(scan, scan->bad_segment, scan->bad_offset);
-    text_add(scan->error, ": the record ");
-    text_u64(scan->error, scan->lsn_next);
+    text_add(scan->error, all_lost ? ": the first record that is left" : ": the record ");
+    if (!all_lost)
+        text_u64(scan->error, scan->lsn_next);
     text_add(scan->error, scan->end == SCAN_END_CLEAN
                               ? " is missing, here or at the start of the next segment"
                               : " or one written together with it is damaged");

@@ -9,6 +9,7 @@
 
 #include "base/buffer.h"
 #include "base/text.h"
+#include "journal/snapshot_format.h"
 #include "world/world.h"
 
 struct snapshot_writer;
@@ -16,7 +17,8 @@ struct snapshot_writer;
 struct snapshot_info {
     uint64_t slot; /* 0: none */
     uint32_t era;
-    uint64_t size; /* of the file */
+    uint64_t size;             /* of the file */
+    struct snapshot_mark mark; /* as it was given to snapshot_write, here or at its sender */
 };
 
 struct snapshot_config {
@@ -25,12 +27,13 @@ struct snapshot_config {
     uint64_t cluster;
 };
 
-/* Starts writing. `produce` is called on the core thread whenever the disk can take more: it
- * appends the next slice of content (about 256 KiB) to the buffer and returns false with the last
- * slice. `done` is called once, at the end or with an error. Both get `owner`. */
+/* Starts writing; of the header, the cluster is filled in here. `produce` is called on the core
+ * thread whenever the disk can take more: it appends the next slice of content (about 256 KiB) to
+ * the buffer and returns false with the last slice. `done` is called once, at the end or with an
+ * error. Both get `owner`. */
 struct snapshot_writer *
-snapshot_write(const struct snapshot_config *config, uint64_t slot, uint32_t era, void *owner,
-               bool (*produce)(void *owner, struct buffer *slice),
+snapshot_write(const struct snapshot_config *config, const struct snapshot_header *header,
+               void *owner, bool (*produce)(void *owner, struct buffer *slice),
                void (*done)(void *owner, enum status status, uint64_t size));
 
 /* No further slice is asked for: `done` comes soon, with STOPPED and nothing left behind, or as if
@@ -65,17 +68,26 @@ struct snapshot_read {
 };
 void snapshot_read(const struct snapshot_config *config, struct snapshot_read *read);
 
-/* Receiving: raw bytes in order of offset into "snap/<slot>.part". snapshot_receive_end verifies
- * every checksum and publishes. */
+/* Receiving: raw bytes in order of offset into "snap/<slot>.part". snapshot_receive_end reads the
+ * file back through every check, hands its content to `consume` on the way, and publishes it. */
 struct snapshot_receiver;
 struct snapshot_receiver *snapshot_receive(const struct snapshot_config *config, uint64_t slot,
                                            uint64_t size);
 uint64_t snapshot_receive_offset(const struct snapshot_receiver *receiver);
+/* Bytes taken and not written yet: ask for more when they are few. 0 after a failure. */
+uint64_t snapshot_receive_unwritten(const struct snapshot_receiver *receiver);
+/* A write failed: nothing that comes can help any more. */
+bool snapshot_receive_failed(const struct snapshot_receiver *receiver);
 /* Copies the bytes; written in the background. */
 void snapshot_receive_chunk(struct snapshot_receiver *receiver, struct bytes bytes);
-/* Consumes the receiver. `done` may be called from inside for errors that are known at once. */
+/* Consumes the receiver. `consume` gets the content in pieces, one a disk job, before all of it is
+ * known to be whole; a status other than OK from it ends it. NULL: none. `done` may be called from
+ * inside for errors that are known at once; `info` is that of the published file, borrowed, and
+ * means nothing after an error. */
 void snapshot_receive_end(struct snapshot_receiver *receiver, void *owner,
-                          void (*done)(void *owner, enum status status));
+                          enum status (*consume)(void *owner, struct bytes piece),
+                          void (*done)(void *owner, enum status status,
+                                       const struct snapshot_info *info));
 void snapshot_receive_cancel(struct snapshot_receiver *receiver);
 
 #endif

@@ -9,11 +9,18 @@
 #include "base/bytes.h"
 #include "base/status.h"
 
-#define SNAPSHOT_VERSION 1u
+#define SNAPSHOT_VERSION 2u /* 1 had no mark */
+#define SNAPSHOT_MARK_MAX 16u
 #define SNAPSHOT_HEADER_SIZE 64u
 #define SNAPSHOT_BLOCK_HEADER_SIZE 8u
 #define SNAPSHOT_BLOCK_MAX (256u << 10)
 #define SNAPSHOT_FOOTER_SIZE 32u
+
+/* A few bytes that are kept with a snapshot; opaque here, often none. */
+struct snapshot_mark {
+    uint8_t size;
+    uint8_t data[SNAPSHOT_MARK_MAX];
+};
 
 /* What a check of the file has seen so far; the writer keeps the same sums. */
 struct snapshot_sums {
@@ -26,6 +33,7 @@ struct snapshot_header {
     uint64_t cluster;
     uint64_t slot;
     uint32_t era;
+    struct snapshot_mark mark;
 };
 
 /* Each writes the stated number of bytes and moves the sums on. */

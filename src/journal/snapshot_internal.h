@@ -34,6 +34,8 @@ void snapshot_stream_next(const struct snapshot_stream *stream, int file, struct
 /* Takes what the job has read. ret_end: the file is whole. `consume` may be NULL. */
 enum status snapshot_stream_take(struct snapshot_stream *stream, uint64_t moved, void *owner,
                                  snapshot_consume_fn consume, bool *ret_end) MUST_CHECK;
+/* Of a file that was read to its end. */
+struct snapshot_info snapshot_stream_info(const struct snapshot_stream *stream);
 /* Reads an open file to its end, now. */
 enum status snapshot_stream_run(struct snapshot_stream *stream, struct world *world, int file,
                                 void *owner, snapshot_consume_fn consume) MUST_CHECK;

@@ -3,6 +3,7 @@
  * The one invariant: nothing here changes a published snapshot; it is read whole and checked, or
  * removed. */
 #include "base/panic.h"
+#include "base/planted.h"
 #include "journal/snapshot_internal.h"
 
 #include <string.h>
@@ -70,7 +71,7 @@ static enum status read_whole(const struct snapshot_config *config, uint64_t slo
         struct snapshot_stream stream;
         snapshot_stream_init(&stream, config, slot);
         status = snapshot_stream_run(&stream, config->world, job.file, owner, consume);
-        *ret_info = (struct snapshot_info){slot, stream.check.header.era, stream.offset};
+        *ret_info = snapshot_stream_info(&stream);
         snapshot_stream_release(&stream);
         disk_close_now(config->world, job.file);
     }
@@ -101,7 +102,7 @@ static enum status remove_leftovers(const struct found *found, struct text *erro
  * log will be trimmed by what is found, so the names have to be on the disk first. */
 static enum status sync_names(const struct found *found, struct text *error)
 {
-    if (found_count(found) == 0)
+    if (found_count(found) == 0 || planted(JOURNAL_NAMES_NOT_SYNCED))
         return STATUS_OK;
     struct disk_job job = {.op = DISK_SYNC_DIRECTORY};
     name_copy(job.name, SNAPSHOT_DIRECTORY);

@@ -4,6 +4,7 @@
  * The one invariant: one job at a time; what the peer sends is believed for nothing but its place
  * in the file. */
 #include "base/panic.h"
+#include "base/planted.h"
 #include "journal/snapshot_internal.h"
 
 #define SYNC_EVERY (8u << 20) /* bounds the flush at the end, which the log has to share */
@@ -26,7 +27,8 @@ struct snapshot_receiver {
     enum status status;
     struct snapshot_stream stream;
     void *owner;
-    void (*done)(void *owner, enum status status);
+    snapshot_consume_fn consume;
+    void (*done)(void *owner, enum status status, const struct snapshot_info *info);
     struct disk_job job;
 };
 
@@ -53,8 +55,9 @@ static void note(struct snapshot_receiver *receiver, enum status status)
 
 static void finish(struct snapshot_receiver *receiver)
 {
+    struct snapshot_info info = snapshot_stream_info(&receiver->stream);
     if (!receiver->cancelled)
-        receiver->done(receiver->owner, receiver->status);
+        receiver->done(receiver->owner, receiver->status, &info);
     snapshot_stream_release(&receiver->stream);
     buffer_release(&receiver->filling);
     buffer_release(&receiver->writing);
@@ -97,7 +100,8 @@ static void on_checked(struct disk_job *job)
     bool end = false;
     note(receiver, job->status);
     if (receiver->status == STATUS_OK)
-        note(receiver, snapshot_stream_take(&receiver->stream, job->moved, NULL, NULL, &end));
+        note(receiver, snapshot_stream_take(&receiver->stream, job->moved, receiver->owner,
+                                            receiver->consume, &end));
     if (receiver->status != STATUS_OK || receiver->cancelled || end) {
         close_file(receiver);
         return;
@@ -160,7 +164,7 @@ static void advance(struct snapshot_receiver *receiver)
     if (receiver->received != receiver->size) {
         note(receiver, STATUS_TRUNCATED);
         close_file(receiver);
-    } else if (!receiver->synced) {
+    } else if (!receiver->synced && !planted(JOURNAL_RECEIVED_NOT_SYNCED)) {
         receiver->job.file = receiver->file;
         submit(receiver, DISK_SYNC, NULL, on_synced);
     } else {
@@ -210,6 +214,16 @@ uint64_t snapshot_receive_offset(const struct snapshot_receiver *receiver)
     return receiver->received;
 }
 
+uint64_t snapshot_receive_unwritten(const struct snapshot_receiver *receiver)
+{
+    return receiver->status == STATUS_OK ? receiver->received - receiver->written : 0;
+}
+
+bool snapshot_receive_failed(const struct snapshot_receiver *receiver)
+{
+    return receiver->status != STATUS_OK;
+}
+
 void snapshot_receive_chunk(struct snapshot_receiver *receiver, struct bytes bytes)
 {
     ensure(!receiver->ending && !receiver->cancelled);
@@ -224,9 +238,12 @@ void snapshot_receive_chunk(struct snapshot_receiver *receiver, struct bytes byt
 }
 
 void snapshot_receive_end(struct snapshot_receiver *receiver, void *owner,
-                          void (*done)(void *owner, enum status status))
+                          enum status (*consume)(void *owner, struct bytes piece),
+                          void (*done)(void *owner, enum status status,
+                                       const struct snapshot_info *info))
 {
     receiver->owner = owner;
+    receiver->consume = consume;
     receiver->done = done;
     receiver->ending = true;
     advance(receiver);

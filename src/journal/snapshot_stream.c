@@ -65,6 +65,13 @@ enum status snapshot_stream_take(struct snapshot_stream *stream, uint64_t moved,
     return moved == 0 && !*ret_end ? STATUS_CORRUPT : STATUS_OK;
 }
 
+struct snapshot_info snapshot_stream_info(const struct snapshot_stream *stream)
+{
+    const struct snapshot_header *header = &stream->check.header;
+    return (struct snapshot_info){
+        .slot = stream->slot, .era = header->era, .size = stream->offset, .mark = header->mark};
+}
+
 enum status snapshot_stream_run(struct snapshot_stream *stream, struct world *world, int file,
                                 void *owner, snapshot_consume_fn consume)
 {

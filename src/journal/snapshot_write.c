@@ -5,6 +5,8 @@
  */
 #include "journal/snapshot_internal.h"
 
+#include "base/planted.h"
+
 #include <string.h>
 
 #define SLICE_MAX (64u << 20)
@@ -15,8 +17,7 @@
 
 struct snapshot_writer {
     struct snapshot_config config;
-    uint64_t slot;
-    uint32_t era;
+    struct snapshot_header header;
     void *owner;
     bool (*produce)(void *owner, struct buffer *slice);
     void (*done)(void *owner, enum status status, uint64_t size);
@@ -43,7 +44,7 @@ static void submit(struct snapshot_writer *writer, enum disk_op op, const char *
     job->done = done;
     job->owner = writer;
     if (suffix != NULL)
-        name_format(job->name, SNAPSHOT_DIRECTORY, writer->slot, suffix);
+        name_format(job->name, SNAPSHOT_DIRECTORY, writer->header.slot, suffix);
     struct world *world = writer->config.world;
     world->ops->disk_submit(world, DISK_QUEUE_BULK, job);
 }
@@ -77,7 +78,7 @@ static void on_closed(struct disk_job *job)
         submit(writer, DISK_REMOVE, SNAPSHOT_SUFFIX_WRITING, on_removed);
         return;
     }
-    name_format(job->to, SNAPSHOT_DIRECTORY, writer->slot, SNAPSHOT_SUFFIX);
+    name_format(job->to, SNAPSHOT_DIRECTORY, writer->header.slot, SNAPSHOT_SUFFIX);
     submit(writer, DISK_RENAME, SNAPSHOT_SUFFIX_WRITING, on_named);
 }
 
@@ -132,8 +133,7 @@ static bool next_slice(struct snapshot_writer *writer)
 static uint32_t next_parts(struct snapshot_writer *writer)
 {
     if (writer->offset == 0) {
-        struct snapshot_header header = {writer->config.cluster, writer->slot, writer->era};
-        snapshot_header_encode(&header, writer->edge, &writer->sums);
+        snapshot_header_encode(&writer->header, writer->edge, &writer->sums);
         writer->parts[0] = bytes_of(writer->edge, SNAPSHOT_HEADER_SIZE);
         return 1;
     }
@@ -163,6 +163,8 @@ static void write_next(struct snapshot_writer *writer)
     for (uint32_t i = 0; i < job->parts_count; i++)
         writer->offset += writer->parts[i].size;
     job->sync = writer->ended || writer->offset / SYNC_EVERY != job->offset / SYNC_EVERY;
+    if (planted(JOURNAL_SNAPSHOT_NOT_SYNCED))
+        job->sync = false;
     submit(writer, DISK_WRITE, NULL, on_written);
 }
 
@@ -189,15 +191,15 @@ static void on_directory(struct disk_job *job)
     submit(job->owner, DISK_REMOVE, SNAPSHOT_SUFFIX_WRITING, on_cleared);
 }
 
-struct snapshot_writer *snapshot_write(const struct snapshot_config *config, uint64_t slot,
-                                       uint32_t era, void *owner,
+struct snapshot_writer *snapshot_write(const struct snapshot_config *config,
+                                       const struct snapshot_header *header, void *owner,
                                        bool (*produce)(void *owner, struct buffer *slice),
                                        void (*done)(void *owner, enum status status, uint64_t size))
 {
     struct snapshot_writer *writer = mem_zero(config->mem, sizeof *writer);
     writer->config = *config;
-    writer->slot = slot;
-    writer->era = era;
+    writer->header = *header;
+    writer->header.cluster = config->cluster;
     writer->owner = owner;
     writer->produce = produce;
     writer->done = done;

@@ -5,6 +5,8 @@
  * in the directory are durable before the first record is written to it. */
 #include "journal/journal_internal.h"
 
+#include "base/planted.h"
+
 #include <string.h>
 
 void spare_header_fill(const struct journal *journal, uint64_t number, uint64_t size,
@@ -109,7 +111,7 @@ static void on_created(struct disk_job *job)
     job->offset = 0;
     job->parts = &spare->part;
     job->parts_count = 1;
-    job->sync = true;
+    job->sync = !planted(JOURNAL_SEGMENT_NOT_SYNCED);
     job->done = on_headed;
     submit(journal);
 }

@@ -3,11 +3,14 @@
  * resumable, paces it by the receiver, and works from any member in any role.
  *
  * The one invariant: entries are handed out only of slots that the serving member has applied out
- * of its log, so what arrives is chosen, whatever the algorithm. Below a snapshot that it was
- * given, its log may hold values that were accepted and never chosen. */
+ * of its log, and only when all that it had written by then is durable; so what arrives is chosen,
+ * whatever the algorithm. Below a snapshot that it was given, its log may hold values that were
+ * accepted and never chosen; and while the record of the chosen value is on its way to the disk, an
+ * older one of its slot may still be what is found there. */
 #include "replica/internal.h"
 
 #include "base/panic.h"
+#include "base/planted.h"
 #include "store/watch.h"
 
 #include <string.h>
@@ -16,6 +19,8 @@
 #define SERVE_ENTRIES_MAX 256
 #define SERVE_BYTES_MAX (1024u * 1024)
 #define CHUNK_SIZE (512u * 1024)
+#define UNWRITTEN_MAX (2 * CHUNK_SIZE) /* may wait for the disk before the next is asked for */
+#define RETRY_NS SECOND
 
 void catchup_init(struct replica *r)
 {
@@ -40,6 +45,8 @@ static void fetch_ask(struct replica *r)
 {
     struct fetch *f = &r->catchup.fetch;
     f->deadline = replica_clock(r) + FETCH_TIMEOUT_NS;
+    if (planted(REPLICA_FETCH_FOR_EVER))
+        f->deadline = TIME_NEVER;
     struct message ask = {.kind = MESSAGE_FETCH, .id = f->id, .slot = f->slot};
     replica_send(r, f->from, &ask, NULL);
 }
@@ -47,7 +54,13 @@ static void fetch_ask(struct replica *r)
 void catchup_start(struct replica *r, uint16_t from, uint64_t slot)
 {
     struct fetch *f = &r->catchup.fetch;
-    if (f->active)
+    if (f->active || replica_clock(r) < r->catchup.retry_ns)
+        return;
+    /* Engines take one peer after the other, but what they say while a fetch is active is not
+     * heard: always the same one could be named when it is over. */
+    bool again = from == r->catchup.in_vain;
+    r->catchup.in_vain = NODE_NONE;
+    if (again)
         return;
     *f = (struct fetch){.active = true, .from = from, .id = r->catchup.id_next++, .slot = slot};
     fetch_ask(r);
@@ -56,17 +69,21 @@ void catchup_start(struct replica *r, uint16_t from, uint64_t slot)
 static void fetch_on_log(struct replica *r, const struct message *m, struct blob *entry)
 {
     struct fetch *f = &r->catchup.fetch;
-    if (m->slot != f->slot)
+    if (m->slot != f->slot || f->receiver != NULL)
         return;
     f->slot++;
     f->deadline = replica_clock(r) + FETCH_TIMEOUT_NS;
     if (m->slot == machine_slot(r->machine) + 1)
-        replica_step(r, (struct input){.kind = INPUT_CHOSEN, .slot = m->slot, .entry = entry});
+        replica_step(r,
+                     (struct input){
+                         .kind = INPUT_CHOSEN, .slot = m->slot, .head = m->inner, .entry = entry});
 }
 
 static void fetch_on_end(struct replica *r, const struct message *m)
 {
     struct fetch *f = &r->catchup.fetch;
+    if (f->receiver != NULL)
+        return; /* a second answer */
     if (!m->more || f->slot != machine_slot(r->machine) + 1)
         fetch_end(r); /* the engine asks again if there is something missing still */
     else
@@ -97,22 +114,17 @@ static void fetch_on_snapshot(struct replica *r, const struct message *m)
 }
 
 /* The received snapshot becomes the state: a new machine takes the place of the old one. */
-static void install(struct replica *r, uint64_t slot, uint64_t size)
+static void install(struct replica *r, const struct snapshot_info *info, struct machine *machine)
 {
-    char text[256];
-    struct text error = text_of(text, sizeof text);
-    struct machine *machine;
-    keeper_clear(r);
-    if (snapshots_load(r, slot, &error, &machine) != STATUS_OK) {
-        replica_fail(r, text);
-        return;
-    }
     store_adopt_watchers(machine_store(machine), machine_store(r->machine));
     machine_free(r->machine);
     r->machine = machine;
-    r->catchup.log_from = slot + 1;
+    r->mark = info->mark;
+    r->catchup.log_from = info->slot + 1;
+    keeper_adopt(r, machine);
+    replica_show_installed(r);
     replica_listen(r);
-    snapshots_published(r, slot, size);
+    snapshots_published(r, info);
     r->snapshots.bytes_since = 0;
     snapshots_restate(r);
     propose_skip(r,
@@ -121,38 +133,74 @@ static void install(struct replica *r, uint64_t slot, uint64_t size)
     replica_log(r, LOG_INFO, "installed a snapshot", "");
 }
 
-static void on_received(void *owner, enum status status)
+static enum status load_piece(void *owner, struct bytes piece)
+{
+    struct replica *r = owner;
+    return machine_load_piece(r->catchup.fetch.loader, piece);
+}
+
+static void on_received(void *owner, enum status status, const struct snapshot_info *info)
 {
     struct replica *r = owner;
     struct fetch *f = &r->catchup.fetch;
-    uint64_t slot = f->snapshot_slot;
-    uint64_t size = f->snapshot_size;
+    struct machine *machine = f->machine;
+    enum status loaded = machine_load_end(f->loader);
+    bool sound = status == STATUS_OK && loaded == STATUS_OK && machine_slot(machine) == info->slot;
     f->receiver = NULL;
-    f->installing = false;
     fetch_end(r);
-    if (r->failed)
+    bool newer = info->slot > machine_slot(r->machine) || planted(REPLICA_INSTALLS_OLDER);
+    if (!r->failed && sound && newer) {
+        install(r, info, machine);
         return;
-    if (status != STATUS_OK)
-        replica_log(r, LOG_WARN, "a received snapshot was not usable; trying again", "");
-    else if (slot > machine_slot(r->machine))
-        install(r, slot, size);
+    }
+    machine_free(machine);
+    if (r->failed || sound)
+        return;
+    replica_log(r, LOG_WARN, "a received snapshot was not usable; trying again", "");
+    r->catchup.retry_ns = replica_clock(r) + RETRY_NS;
+}
+
+/* Reading it back takes a while for a large state: a piece at a time, between turns. */
+static void chunks_end(struct replica *r)
+{
+    struct fetch *f = &r->catchup.fetch;
+    f->installing = true;
+    f->deadline = TIME_NEVER;
+    f->machine = snapshots_machine(r);
+    f->loader = machine_load(f->machine);
+    snapshot_receive_end(f->receiver, r, load_piece, on_received);
+}
+
+/* Asks for the next chunk, unless the disk is behind. */
+static void chunk_next(struct replica *r)
+{
+    struct fetch *f = &r->catchup.fetch;
+    f->waiting = false;
+    bool failed = snapshot_receive_failed(f->receiver);
+    if (failed || snapshot_receive_offset(f->receiver) == f->snapshot_size) {
+        chunks_end(r);
+    } else if (snapshot_receive_unwritten(f->receiver) <= UNWRITTEN_MAX) {
+        chunk_ask(r);
+    } else {
+        f->waiting = true;
+        f->deadline = TIME_NEVER;
+    }
 }
 
 static void fetch_on_chunk(struct replica *r, const struct message *m, struct blob *payload)
 {
     struct fetch *f = &r->catchup.fetch;
-    if (f->receiver == NULL || f->installing || m->slot != f->snapshot_slot ||
+    if (f->receiver == NULL || f->installing || f->waiting || m->slot != f->snapshot_slot ||
         m->offset != snapshot_receive_offset(f->receiver))
         return;
     snapshot_receive_chunk(f->receiver, blob_bytes(payload));
-    f->deadline = replica_clock(r) + FETCH_TIMEOUT_NS;
-    if (snapshot_receive_offset(f->receiver) < f->snapshot_size) {
-        chunk_ask(r);
-        return;
-    }
-    f->installing = true;
-    f->deadline = TIME_NEVER;
-    snapshot_receive_end(f->receiver, r, on_received);
+    chunk_next(r);
+}
+
+void catchup_turn(struct replica *r)
+{
+    if (r->catchup.fetch.waiting)
+        chunk_next(r);
 }
 
 /* --- Serving --------------------------------------------------------------------------------- */
@@ -183,8 +231,8 @@ static void serve_without_log(struct serve *s, uint64_t slot)
         serve_nothing(s);
 }
 
-static void on_log_read(struct journal_read *read, enum status status, struct blob *const *entries,
-                        uint32_t count)
+static void on_log_read(struct journal_read *read, enum status status,
+                        const struct journal_entry *entries, uint32_t count)
 {
     struct serve *s = read->owner;
     struct replica *r = s->replica;
@@ -194,14 +242,26 @@ static void on_log_read(struct journal_read *read, enum status status, struct bl
         return;
     }
     for (uint32_t i = 0; i < count; i++) {
-        struct message log = {.kind = MESSAGE_LOG, .id = s->id, .slot = read->slot + i};
-        replica_send(r, s->node, &log, entries[i]);
+        struct message log = {
+            .kind = MESSAGE_LOG, .id = s->id, .slot = read->slot + i, .inner = entries[i].head};
+        replica_send(r, s->node, &log, entries[i].entry);
     }
     struct message end = {.kind = MESSAGE_LOG_END,
                           .id = s->id,
                           .slot = read->slot + count,
-                          .more = read->slot + count <= machine_slot(r->machine)};
+                          .more = read->slot + count <= r->catchup.log_upto};
     replica_send(r, s->node, &end, NULL);
+}
+
+/* What was applied at some moment is settled when all that had been written by then is durable. */
+void catchup_on_durable(struct replica *r, uint64_t lsn)
+{
+    struct catchup *c = &r->catchup;
+    for (int i = 0; i < 2 && lsn >= c->settle_lsn; i++) {
+        c->log_upto = c->settle_slot;
+        c->settle_slot = machine_slot(r->machine);
+        c->settle_lsn = journal_last(r->journal);
+    }
 }
 
 static void serve_fetch(struct replica *r, struct serve *s, const struct message *m)
@@ -209,12 +269,17 @@ static void serve_fetch(struct replica *r, struct serve *s, const struct message
     if (s->log_busy)
         return;
     s->id = m->id;
-    uint64_t applied = machine_slot(r->machine);
+    catchup_on_durable(r, journal_durable(r->journal));
+    uint64_t upto =
+        planted(REPLICA_LOG_NOT_SETTLED) ? machine_slot(r->machine) : r->catchup.log_upto;
     uint64_t first = journal_first_slot(r->journal);
-    if (m->slot > applied || m->slot == 0) {
+    bool logged = first != 0 && first <= m->slot && r->catchup.log_from <= m->slot;
+    if (planted(REPLICA_LOG_BELOW_SNAPSHOT))
+        logged = first != 0 && first <= m->slot;
+    if (m->slot > machine_slot(r->machine) || m->slot == 0 || (logged && m->slot > upto)) {
         serve_nothing(s);
-    } else if (first != 0 && first <= m->slot && r->catchup.log_from <= m->slot) {
-        uint64_t left = applied - m->slot + 1;
+    } else if (logged) {
+        uint64_t left = upto - m->slot + 1;
         s->log = (struct journal_read){.slot = m->slot,
                                        .count_max = left < SERVE_ENTRIES_MAX ? (uint32_t)left
                                                                              : SERVE_ENTRIES_MAX,
@@ -292,8 +357,10 @@ void catchup_on_message(struct replica *r, uint16_t from, const struct message *
 void catchup_tick(struct replica *r, uint64_t now)
 {
     struct fetch *f = &r->catchup.fetch;
-    if (f->active && !f->installing && now >= f->deadline)
+    if (f->active && !f->installing && now >= f->deadline) {
+        r->catchup.in_vain = f->from;
         fetch_end(r);
+    }
 }
 
 uint64_t catchup_wake(const struct replica *r)

@@ -5,6 +5,7 @@
 #include "replica/internal.h"
 
 #include "base/panic.h"
+#include "base/planted.h"
 
 #include <string.h>
 
@@ -31,11 +32,19 @@ void engine_send(struct replica *r, uint16_t to, struct bytes head, struct blob 
     r->world->ops->send(r->world, to, writer_bytes(&w), entry);
 }
 
+static void gate_show(const struct replica *r, uint16_t to, uint64_t lsn)
+{
+    const struct replica_observer *observer = r->config.observer;
+    if (observer != NULL && observer->on_release != NULL)
+        observer->on_release(observer->owner, to, lsn);
+}
+
 void gate_send(struct replica *r, uint16_t to, struct bytes head, struct blob *entry)
 {
     uint64_t lsn = journal_last(r->journal);
-    if (journal_durable(r->journal) >= lsn) {
+    if (journal_durable(r->journal) >= lsn || planted(REPLICA_GATE_OPEN)) {
         ensure(list_empty(&r->gate.held));
+        gate_show(r, to, lsn);
         engine_send(r, to, head, entry);
         return;
     }
@@ -60,8 +69,9 @@ void gate_open(struct replica *r, uint64_t lsn_durable)
 {
     list_each (at, &r->gate.held) {
         struct held_message *held = container_of(at, struct held_message, link);
-        if (held->lsn > lsn_durable)
+        if (held->lsn > lsn_durable + (planted(REPLICA_GATE_ONE_EARLY) ? 1 : 0))
             break;
+        gate_show(r, held->to, held->lsn);
         engine_send(r, held->to, bytes_of(held->head, held->head_size), held->entry);
         gate_release(r, held);
     }

@@ -4,6 +4,7 @@
 #include "replica/identity.h"
 
 #include "base/crc32c.h"
+#include "base/hash.h"
 #include "base/panic.h"
 
 #include <string.h>
@@ -167,6 +168,11 @@ const struct identity_member *identity_member(const struct identity *identity, u
     }
     ensure(node != identity->self);
     return NULL;
+}
+
+uint64_t identity_link(const struct identity *identity)
+{
+    return hash_fold(identity->cluster, identity->engine);
 }
 
 struct configuration identity_configuration(const struct identity *identity)

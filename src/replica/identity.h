@@ -40,6 +40,8 @@ enum status identity_create(struct world *world, struct mem *mem, const struct i
                             struct text *error) MUST_CHECK;
 /* The member with this node number; never NULL for identity->self. */
 const struct identity_member *identity_member(const struct identity *identity, uint16_t node);
+/* By what the links of members know each other: of one cluster, over one engine. */
+uint64_t identity_link(const struct identity *identity);
 /* The configuration that the engine runs with: majority quorums over all members. */
 struct configuration identity_configuration(const struct identity *identity);
 

@@ -114,6 +114,7 @@ struct lease_clock {
     struct heap_item due;
     int64_t id;
     int64_t ttl;
+    uint64_t generation;
     bool expiring; /* its end was proposed at `due.key` less a pause: no renewal any more */
 };
 
@@ -142,7 +143,10 @@ struct fetch {
     struct snapshot_receiver *receiver;
     uint64_t snapshot_slot;
     uint64_t snapshot_size;
-    bool installing;
+    bool waiting;                  /* for the own disk: the next chunk is not asked for yet */
+    bool installing;               /* all has come; it is read back into: */
+    struct machine *machine;       /* the state to be, */
+    struct machine_loader *loader; /* and how far it is */
 };
 
 /* What is being read for one peer; one request of it at a time. */
@@ -159,8 +163,13 @@ struct serve {
 struct catchup {
     struct fetch fetch;
     uint64_t id_next;
+    uint64_t retry_ns; /* nothing is fetched before: the last snapshot was of no use */
+    uint16_t in_vain;  /* this one did not answer: another one may, if the engine names one */
     struct serve serves[MEMBERS_MAX]; /* by place in the configuration */
-    uint64_t log_from;                /* entries of the log are handed out from this slot on */
+    uint64_t log_from;                /* entries of the log are handed out from this slot on, */
+    uint64_t log_upto;                /* and up to this one: what was applied there is durable */
+    uint64_t settle_slot;             /* the next such slot, */
+    uint64_t settle_lsn;              /* once this record is durable */
 };
 
 /* --- snapshots.c ----------------------------------------------------------------------------- */
@@ -168,6 +177,8 @@ struct catchup {
 struct snapshots {
     uint64_t slot; /* of the newest published one */
     uint64_t size;
+    struct snapshot_mark mark; /* of that slot */
+    struct snapshot_mark mark_begun;
     uint64_t bytes_since; /* of entries applied since */
     uint64_t slot_begun;  /* of the one being written; 0: none */
     struct machine_saver *saver;
@@ -193,6 +204,7 @@ struct replica {
     bool ready_told;
     struct journal *journal;
     struct machine *machine;
+    struct snapshot_mark mark; /* the engine's, of the slot that was applied last */
     struct snapshot_config snapshot_config;
     struct text *boot_error;
 
@@ -233,6 +245,8 @@ struct replica {
 };
 
 /* replica.c */
+/* What the observer is told, if there is one and it wants to know. */
+void replica_show_installed(const struct replica *r);
 uint64_t replica_clock(const struct replica *r);
 void replica_step(struct replica *r, struct input input);
 void replica_send(struct replica *r, uint16_t to, const struct message *message,
@@ -302,6 +316,8 @@ uint64_t reads_wake(const struct replica *r);
 /* keeper.c */
 void keeper_init(struct replica *r);
 void keeper_release(struct replica *r);
+/* Keeps the clocks of another machine from here on. */
+void keeper_adopt(struct replica *r, struct machine *machine);
 void keeper_on_grant(void *owner, const struct lease_info *lease);
 void keeper_on_revoke(void *owner, int64_t id);
 void keeper_on_keeper(struct replica *r, uint16_t node, uint64_t round);
@@ -320,6 +336,10 @@ void catchup_init(struct replica *r);
 void catchup_start(struct replica *r, uint16_t from, uint64_t slot);
 void catchup_on_message(struct replica *r, uint16_t from, const struct message *message,
                         struct blob *payload);
+/* The log is durable up to here. */
+void catchup_on_durable(struct replica *r, uint64_t lsn);
+/* Once a turn of the loop. */
+void catchup_turn(struct replica *r);
 void catchup_tick(struct replica *r, uint64_t now);
 uint64_t catchup_wake(const struct replica *r);
 void catchup_release(struct replica *r);
@@ -327,10 +347,14 @@ void catchup_release(struct replica *r);
 /* snapshots.c */
 void snapshots_consider(struct replica *r);
 void snapshots_on_durable(struct replica *r, uint64_t lsn);
-void snapshots_published(struct replica *r, uint64_t slot, uint64_t size);
+void snapshots_published(struct replica *r, const struct snapshot_info *info);
+/* Tells the engine of the newest snapshot. */
+void snapshots_tell(struct replica *r);
 /* Writes again what must outlive the log before the newest snapshot; then that log may go. */
 void snapshots_restate(struct replica *r);
-/* Reads the published snapshot into a new machine. */
+/* A machine without any state. */
+struct machine *snapshots_machine(struct replica *r);
+/* Reads the published snapshot into a new machine, now. */
 enum status snapshots_load(struct replica *r, uint64_t slot, struct text *error,
                            struct machine **ret_machine);
 

@@ -8,6 +8,7 @@
 #include "replica/internal.h"
 
 #include "base/panic.h"
+#include "base/planted.h"
 
 #define EXPIRE_BATCH_MAX 1000
 #define EXPIRE_LATER_NS (100 * MILLISECOND) /* when too much waits to be proposed */
@@ -51,7 +52,8 @@ void keeper_on_grant(void *owner, const struct lease_info *lease)
 {
     struct replica *r = owner;
     struct lease_clock *clock = mem_alloc(r->mem, sizeof *clock);
-    *clock = (struct lease_clock){.id = lease->id, .ttl = lease->ttl};
+    *clock =
+        (struct lease_clock){.id = lease->id, .ttl = lease->ttl, .generation = lease->generation};
     heap_item_init(&clock->due);
     map_put(&r->keeper.clocks, (uint64_t)lease->id, clock);
     clock_wind(r, clock);
@@ -75,6 +77,22 @@ void keeper_clear(struct replica *r)
         keeper_on_revoke(r, container_of(top, struct lease_clock, due)->id);
 }
 
+void keeper_adopt(struct replica *r, struct machine *machine)
+{
+    struct arena arena;
+    arena_init(&arena, r->mem);
+    uint32_t count;
+    struct store *store = machine_store(machine);
+    const struct lease_info *leases = store_lease_list(store, &arena, &count);
+    keeper_clear(r);
+    for (uint32_t i = 0; i < count; i++)
+        keeper_on_grant(r, &leases[i]);
+    arena_release(&arena);
+    struct lease_events events = {
+        .owner = r, .on_grant = keeper_on_grant, .on_revoke = keeper_on_revoke};
+    store_lease_listen(store, &events);
+}
+
 void keeper_release(struct replica *r)
 {
     keeper_clear(r);
@@ -87,7 +105,7 @@ void keeper_on_keeper(struct replica *r, uint16_t node, uint64_t round)
     struct keeper *k = &r->keeper;
     k->node = node;
     k->round = round;
-    if (node != r->config.identity->self)
+    if (node != r->config.identity->self || planted(REPLICA_LEASES_NOT_REWOUND))
         return;
     /* Every deadline changes: take all out of the heap, and wind each clock anew. */
     uint32_t count = k->due.count;
@@ -148,7 +166,9 @@ static void asks_dispatch(struct replica *r)
         struct request *request = container_of(at, struct request, link);
         if (request->sequence != 0)
             continue;
-        if (r->role == ROLE_LEADER) {
+        if (planted(REPLICA_RENEW_UNCONFIRMED) && keeping(r)) {
+            keeper_answer(r, request);
+        } else if (r->role == ROLE_LEADER) {
             list_remove(&request->link);
             list_push(&r->reads.waiting, &request->link);
         } else if (r->leader != NODE_NONE && r->leader != r->config.identity->self) {
@@ -168,6 +188,8 @@ static void answer_value(struct replica *r, struct request *request)
     uint64_t now = replica_clock(r);
     bool alive = clock != NULL && !clock->expiring && clock->due.key > now;
     bool renew = request->kind == REQUEST_RENEW;
+    if (planted(REPLICA_RENEW_EXPIRED))
+        alive = clock != NULL;
     if (alive && renew)
         clock_wind(r, clock);
     request->value.ttl_granted = clock == NULL ? 0 : clock->ttl;
@@ -251,6 +273,7 @@ void keeper_on_tell(struct replica *r, const struct message *message)
 static void expire_due(struct replica *r, uint64_t now)
 {
     int64_t ids[EXPIRE_BATCH_MAX];
+    uint64_t generations[EXPIRE_BATCH_MAX];
     uint32_t count = 0;
     struct heap_item *top;
     while (count < EXPIRE_BATCH_MAX && (top = heap_top(&r->keeper.due)) != NULL &&
@@ -258,12 +281,14 @@ static void expire_due(struct replica *r, uint64_t now)
         struct lease_clock *clock = container_of(top, struct lease_clock, due);
         clock->expiring = true;
         heap_set(&r->keeper.due, top, now + EXPIRE_AGAIN_NS, top->key2);
-        ids[count++] = clock->id;
+        ids[count] = clock->id;
+        generations[count++] = clock->generation;
     }
     if (count == 0)
         return;
     struct command command = {.kind = COMMAND_LEASE_EXPIRE};
     command.expire.ids = ids;
+    command.expire.generations = generations;
     command.expire.count = count;
     command.expire.node = r->config.identity->self;
     command.expire.round = r->ballot.round;

@@ -9,6 +9,7 @@
 #include "replica/internal.h"
 
 #include "base/panic.h"
+#include "base/planted.h"
 
 #include <string.h>
 
@@ -45,7 +46,8 @@ void proposals_init(struct replica *r)
 /* Makes this start distinguishable from every earlier one of this member, durably. */
 void proposals_begin(struct replica *r)
 {
-    r->proposals.incarnation++;
+    if (!planted(REPLICA_INCARNATION_USED_AGAIN) || r->proposals.incarnation == 0)
+        r->proposals.incarnation++;
     r->proposals.incarnation_lsn = memory_write(r);
 }
 

@@ -7,6 +7,7 @@
 #include "replica/internal.h"
 
 #include "base/panic.h"
+#include "base/planted.h"
 
 void reads_init(struct replica *r)
 {
@@ -20,7 +21,12 @@ void reads_add(struct replica *r, struct request *request, enum request_kind kin
 {
     request->kind = (uint8_t)kind;
     request->deadline = replica_clock(r) + r->request_timeout_ns;
-    list_push(&r->reads.waiting, &request->link);
+    struct list *waiting = &r->reads.waiting;
+    for (uint32_t i = 0; i < READ_ROUNDS_MAX && planted(REPLICA_READ_JOINS_ROUND); i++) {
+        if (r->reads.rounds[i].token != 0)
+            waiting = &r->reads.rounds[i].requests;
+    }
+    list_push(waiting, &request->link);
 }
 
 void replica_read(struct replica *r, struct request *request)
@@ -78,11 +84,11 @@ static void round_serve(struct replica *r, struct read_round *round)
 void reads_on_ok(struct replica *r, uint64_t token, uint64_t slot)
 {
     struct read_round *round = round_find(r, token);
-    if (round == NULL)
+    if (round == NULL || planted(REPLICA_READ_NEVER))
         return;
     round->slot = slot;
     round->confirmed = true;
-    if (machine_slot(r->machine) >= slot)
+    if (machine_slot(r->machine) >= slot || planted(REPLICA_READ_NOT_APPLIED))
         round_serve(r, round);
 }
 

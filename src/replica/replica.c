@@ -7,6 +7,7 @@
 #include "replica/internal.h"
 
 #include "base/panic.h"
+#include "base/planted.h"
 
 #include <string.h>
 
@@ -48,7 +49,7 @@ void replica_send(struct replica *r, uint16_t to, const struct message *message,
 {
     if (!r->started)
         return;
-    uint8_t raw[MESSAGE_HEAD_MAX];
+    uint8_t raw[MESSAGE_HEAD_MAX + ENTRY_RECORD_OVERHEAD];
     struct writer w = writer_of(raw, sizeof raw);
     struct message signed_message = *message;
     signed_message.disk = r->config.identity->disk;
@@ -63,10 +64,18 @@ bool replica_disk_lags(const struct replica *r)
     return journal_pending_bytes(r->journal) > (max != 0 ? max : PENDING_BYTES_DEFAULT);
 }
 
+void replica_show_installed(const struct replica *r)
+{
+    const struct replica_observer *observer = r->config.observer;
+    if (observer != NULL && observer->on_installed != NULL)
+        observer->on_installed(observer->owner, machine_slot(r->machine), r->machine);
+}
+
 /* --- Effects --------------------------------------------------------------------------------- */
 
 static void effect_persist(struct replica *r, const struct effect *fx)
 {
+    ensure(fx->type != RECORD_ENTRY || fx->head.size <= ENTRY_RECORD_OVERHEAD);
     struct journal_record record = {.type = fx->type,
                                     .located = fx->type == RECORD_ENTRY,
                                     .era = r->config.identity->era,
@@ -95,10 +104,18 @@ static void state_digest(struct replica *r)
     propose_internal(r, &command);
 }
 
-static void effect_deliver(struct replica *r, uint64_t slot, struct blob *entry)
+static void effect_deliver(struct replica *r, const struct effect *fx)
 {
-    machine_apply(r->machine, slot, blob_bytes(entry));
-    r->snapshots.bytes_since += 64 + (entry == NULL ? 0 : entry->size);
+    const struct replica_observer *observer = r->config.observer;
+    struct bytes entry = blob_bytes(fx->entry);
+    ensure(fx->head.size <= SNAPSHOT_MARK_MAX);
+    r->mark.size = (uint8_t)fx->head.size;
+    if (fx->head.size > 0)
+        memcpy(r->mark.data, fx->head.data, fx->head.size);
+    machine_apply(r->machine, fx->slot, entry);
+    if (observer != NULL && observer->on_applied != NULL)
+        observer->on_applied(observer->owner, fx->slot, r->machine);
+    r->snapshots.bytes_since += 64 + entry.size;
     r->store_work = true;
     state_digest(r);
 }
@@ -161,6 +178,9 @@ static void effect_role(struct replica *r, const struct effect *fx)
 
 static void effect_execute(struct replica *r, const struct effect *fx)
 {
+    const struct replica_observer *observer = r->config.observer;
+    if (observer != NULL && observer->on_effect != NULL)
+        observer->on_effect(observer->owner, fx);
     switch (fx->kind) {
     case EFFECT_PERSIST:
         effect_persist(r, fx);
@@ -172,7 +192,7 @@ static void effect_execute(struct replica *r, const struct effect *fx)
         engine_send(r, fx->to, fx->head, fx->entry);
         break;
     case EFFECT_DELIVER:
-        effect_deliver(r, fx->slot, fx->entry);
+        effect_deliver(r, fx);
         break;
     case EFFECT_READ_OK:
         reads_on_ok(r, fx->token, fx->slot);
@@ -199,10 +219,13 @@ void replica_step(struct replica *r, struct input input)
         return;
     r->stepping = true;
     input.now = replica_clock(r);
+    const struct replica_observer *observer = r->config.observer;
     struct effects *fx = r->effects;
     uint64_t applied = machine_slot(r->machine);
     if (!r->booting)
         fx->lsn_last.value = journal_last(r->journal);
+    if (observer != NULL && observer->on_input != NULL)
+        observer->on_input(observer->owner, &input);
     r->ops->step(r->engine, &input, fx);
     for (uint32_t i = 0; i < fx->count; i++) {
         ensure(!r->booting || fx->items[i].kind == EFFECT_DELIVER ||
@@ -271,12 +294,14 @@ static void on_durable(void *owner, uint64_t lsn)
     gate_open(r, lsn);
     replica_step(r, (struct input){.kind = INPUT_DURABLE, .lsn = {lsn}});
     snapshots_on_durable(r, lsn);
+    catchup_on_durable(r, lsn);
 }
 
 static void on_journal_failure(void *owner, enum status status, const char *what)
 {
     (void)status;
-    replica_fail(owner, what);
+    if (!planted(REPLICA_DISK_FAILURE_IGNORED))
+        replica_fail(owner, what);
 }
 
 /* --- The turn -------------------------------------------------------------------------------- */
@@ -355,6 +380,7 @@ static void on_turn(void *owner)
     keeper_tick(r, now);
     reads_dispatch(r);
     propose_dispatch(r);
+    catchup_turn(r);
     journal_flush(r->journal);
     transfer_tick(r, now);
     stop_tick(r, now);
@@ -503,14 +529,22 @@ static enum status boot(struct replica *r, struct text *error)
         status = snapshots_load(r, info.slot, error, &r->machine);
     if (status != STATUS_OK)
         return status;
+    keeper_adopt(r, r->machine);
     replica_listen(r);
     r->snapshots.slot = info.slot;
     r->snapshots.size = info.size;
+    r->snapshots.mark = r->mark = info.mark;
     r->catchup.log_from = info.slot + 1;
     boot_engine(r);
-    if (info.slot != 0)
-        replica_step(r, (struct input){.kind = INPUT_SNAPSHOT, .slot = info.slot});
-    return boot_journal(r, error);
+    if (info.slot != 0) {
+        replica_show_installed(r);
+        snapshots_tell(r);
+    }
+    status = boot_journal(r, error);
+    const struct replica_observer *observer = r->config.observer;
+    if (status == STATUS_OK && observer != NULL && observer->on_recovered != NULL)
+        observer->on_recovered(observer->owner, journal_last(r->journal));
+    return status;
 }
 
 enum status replica_open(const struct replica_config *config, struct text *error,

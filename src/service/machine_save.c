@@ -1,6 +1,7 @@
 /* Snapshots of the machine: one record of its own (doc/formats/command.md), made whole at the
  * beginning because it is small, and then the store's records as they come. */
 #include "base/panic.h"
+#include "base/planted.h"
 #include "service/machine_internal.h"
 
 #define RECORD_MACHINE 16u
@@ -47,7 +48,7 @@ static void save_record(struct buffer *buffer, const struct machine *machine)
     for (uint32_t i = 0; i < machine->sessions_count; i++) {
         buffer_u16(buffer, machine->sessions[i].origin);
         buffer_u64(buffer, machine->sessions[i].incarnation);
-        buffer_u64(buffer, machine->sessions[i].sequence);
+        buffer_u64(buffer, planted(SERVICE_SESSION_NOT_SAVED) ? 0 : machine->sessions[i].sequence);
     }
     save_cluster(buffer, &machine->cluster);
     ensure(!buffer->failed);

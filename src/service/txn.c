@@ -3,6 +3,7 @@
 #include "service/txn.h"
 
 #include "base/panic.h"
+#include "base/planted.h"
 
 struct txn_run {
     struct store *store;
@@ -104,7 +105,8 @@ static void txn_decide(struct txn_run *run, const struct txn *txn)
 {
     bool success = true;
     for (uint32_t i = 0; i < txn->compares_count && success; i++)
-        success = compare_range(run, &txn->compares[i]);
+        success =
+            (planted(SERVICE_TXN_FIRST_COMPARE) && i > 0) || compare_range(run, &txn->compares[i]);
     run->path[run->at++] = success;
     uint32_t count;
     const struct command *commands = txn_branch(txn, success, &count);
@@ -194,6 +196,9 @@ static void txn_execute(struct txn_run *run, const struct txn *txn, struct resul
     for (uint32_t i = 0; i < count; i++) {
         struct result scratch;
         struct result *result = run->results ? &operations[i] : &scratch;
+        bool writes = commands[i].kind == COMMAND_PUT || commands[i].kind == COMMAND_DELETE;
+        if (planted(SERVICE_TXN_SPLIT) && i > 0 && writes && store_commit(run->store) > 0)
+            store_begin(run->store);
         if (commands[i].kind == COMMAND_PUT)
             txn_put(run->store, &commands[i].put, result);
         else if (commands[i].kind == COMMAND_DELETE)

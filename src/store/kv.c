@@ -1,6 +1,8 @@
 /* Key ranges as etcd writes them: one key, [key, end), or everything from a key on. */
 #include "store/kv.h"
 
+#include "base/planted.h"
+
 /* end = "\0": no end at all. */
 static bool range_endless(const struct key_range *range)
 {
@@ -17,7 +19,8 @@ bool key_range_contains(const struct key_range *range, struct bytes key)
     if (key_range_single(range))
         return bytes_equal(range->key, key);
     return bytes_compare(range->key, key) <= 0 &&
-           (range_endless(range) || bytes_compare(key, range->end) < 0);
+           (range_endless(range) ||
+            bytes_compare(key, range->end) < (planted(STORE_RANGE_END_INCLUDED) ? 1 : 0));
 }
 
 /* Does anything of `range` lie at or behind `key`? */

@@ -55,7 +55,7 @@ enum refusal store_lease_grant(struct store *store, int64_t id, int64_t ttl)
         return REFUSAL_LEASE_TTL_TOO_LARGE;
     if (lease_find(store, id) != NULL)
         return REFUSAL_LEASE_EXISTS;
-    struct lease_info info = {id, ttl};
+    struct lease_info info = {id, ttl, ++store->leases_granted};
     lease_add(store, &info);
     lease_fold(store, id, ttl);
     return REFUSAL_NONE;
@@ -96,6 +96,12 @@ bool store_lease_get(const struct store *store, int64_t id, struct lease_info *r
     if (lease != NULL)
         *ret_info = lease->info;
     return lease != NULL;
+}
+
+bool store_lease_is(const struct store *store, int64_t id, uint64_t generation)
+{
+    const struct lease *lease = lease_find(store, id);
+    return lease != NULL && lease->info.generation == generation;
 }
 
 uint64_t store_leases(const struct store *store)

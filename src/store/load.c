@@ -14,6 +14,7 @@ struct store_loader {
     bool begun;
     bool versions_begun;
     bool ended;
+    uint64_t generation; /* of the last lease */
     uint64_t versions;
     int64_t mod; /* of the last version */
     uint32_t sub;
@@ -38,13 +39,16 @@ static bool load_header(struct store_loader *loader, const struct store_header *
     store->compacted = header->compacted;
     store->squeeze.floor = header->floor;
     store->digest = header->digest;
+    store->leases_granted = header->leases_granted;
     return true;
 }
 
 static bool load_lease(struct store_loader *loader, const struct lease_info *info)
 {
-    if (!loader->begun || loader->versions_begun || lease_find(loader->store, info->id) != NULL)
+    if (!loader->begun || loader->versions_begun || lease_find(loader->store, info->id) != NULL ||
+        info->generation <= loader->generation || info->generation > loader->store->leases_granted)
         return false;
+    loader->generation = info->generation;
     lease_add(loader->store, info);
     return true;
 }

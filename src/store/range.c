@@ -1,6 +1,7 @@
 /* Reading: ranges at any revision that is not compacted, with etcd's sorting, filters and counts;
  * and the hash that compares whole stores. */
 #include "base/crc32c.h"
+#include "base/planted.h"
 #include "base/sort.h"
 #include "store/store_internal.h"
 
@@ -25,7 +26,8 @@ static enum refusal range_check(const struct store *store, const struct range_qu
         return REFUSAL_INVALID_SORT;
     if (query->revision > store_revision(store))
         return REFUSAL_FUTURE_REVISION;
-    if (query->revision > 0 && query->revision < store->compacted)
+    if (query->revision > 0 && !planted(STORE_COMPACTED_READABLE) &&
+        query->revision < store->compacted + (planted(STORE_COMPACTED_TOO_FAR) ? 1 : 0))
         return REFUSAL_COMPACTED;
     return REFUSAL_NONE;
 }
@@ -100,6 +102,8 @@ static bool scan_visit(struct range_scan *scan, const struct tree_cursor *at)
         return !scan->query->count_only && scan->list.count < scan->wanted;
     }
     const struct version *v = version_at(tree_key(at)->newest, scan->revision);
+    if (planted(STORE_COMPACT_HIDES) && v != NULL && v->mod < scan->store->compacted)
+        return true;
     if (v != NULL && !version_tombstone(v)) {
         scan->count++;
         scan_take(scan, v);

@@ -41,6 +41,7 @@ struct store_saver *store_save(struct store *store)
         .revision = store->revision,
         .compacted = store->compacted,
         .digest = store->digest,
+        .leases_granted = store->leases_granted,
     };
     saver_take_leases(saver);
     store->savers++;

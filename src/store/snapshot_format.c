@@ -2,6 +2,8 @@
  * first a gap of four bytes, then the content, then the gap is filled. */
 #include "store/snapshot_format.h"
 
+#include "base/planted.h"
+
 static size_t record_begin(struct buffer *buffer, enum record_kind kind)
 {
     size_t at = buffer->size;
@@ -24,6 +26,7 @@ void store_record_header(struct buffer *buffer, const struct store_header *heade
     buffer_u64(buffer, (uint64_t)header->compacted);
     buffer_u64(buffer, (uint64_t)header->floor);
     buffer_u64(buffer, header->digest);
+    buffer_u64(buffer, header->leases_granted);
     record_end(buffer, at);
 }
 
@@ -32,6 +35,7 @@ void store_record_lease(struct buffer *buffer, const struct lease_info *lease)
     size_t at = record_begin(buffer, RECORD_LEASE);
     buffer_u64(buffer, (uint64_t)lease->id);
     buffer_u64(buffer, (uint64_t)lease->ttl);
+    buffer_u64(buffer, lease->generation);
     record_end(buffer, at);
 }
 
@@ -40,6 +44,8 @@ void store_record_lease(struct buffer *buffer, const struct lease_info *lease)
 void store_record_version(struct buffer *buffer, const struct version *version)
 {
     uint32_t flags = version->flags & VERSION_RECORD_FLAGS;
+    if (planted(STORE_SAVE_LOSES_LEASE))
+        flags &= ~(uint32_t)VERSION_LEASED;
     struct bytes value = version_value(version);
     uint8_t head[16 + 5 * VARINT_SIZE_MAX];
     struct writer w = writer_of(head, sizeof head);
@@ -75,6 +81,7 @@ static bool decode_header(struct reader *r, struct store_header *header)
     header->compacted = (int64_t)read_u64(r);
     header->floor = (int64_t)read_u64(r);
     header->digest = read_u64(r);
+    header->leases_granted = read_u64(r);
     return format == STORE_FORMAT && header->revision >= 1 && header->compacted >= 0 &&
            header->compacted <= header->revision && header->floor >= 0 &&
            header->floor <= header->compacted;
@@ -84,6 +91,7 @@ static bool decode_lease(struct reader *r, struct lease_info *lease)
 {
     lease->id = (int64_t)read_u64(r);
     lease->ttl = (int64_t)read_u64(r);
+    lease->generation = read_u64(r);
     return lease->id != 0 && lease->ttl <= LEASE_TTL_MAX;
 }
 

@@ -14,13 +14,14 @@ enum record_kind {
     RECORD_END = 4,
 };
 
-#define STORE_FORMAT 1
+#define STORE_FORMAT 2
 
 struct store_header {
     int64_t revision;
     int64_t compacted;
     int64_t floor; /* of squeezing: nothing older can be freed any more */
     uint64_t digest;
+    uint64_t leases_granted; /* ever */
 };
 
 struct store_record {

@@ -8,6 +8,7 @@
  * What is at the target itself stays whole: a watch from exactly there still sees its deletions,
  * and the version before each of its events. */
 #include "base/panic.h"
+#include "base/planted.h"
 #include "store/store_internal.h"
 
 /* Marks the version for the pass to free when it comes by; one that earlier passes left is behind
@@ -118,8 +119,8 @@ bool store_work(struct store *store, uint32_t budget)
         if (squeeze->floor >= store->compacted || store->savers > 0)
             return false;
         squeeze->active = true;
-        squeeze->target = store->compacted;
-        squeeze->mod = store->compacted;
+        squeeze->target = store->compacted + (planted(STORE_SQUEEZE_TOO_FAR) ? 1 : 0);
+        squeeze->mod = squeeze->target;
         squeeze->sub = 0;
     }
     squeeze_slice(store, budget == 0 ? 1 : budget);

@@ -85,6 +85,9 @@ bool store_work(struct store *store, uint32_t budget);
 struct lease_info {
     int64_t id;
     int64_t ttl; /* seconds, as granted */
+    /* Of all leases ever granted, which one this is, from 1: an id that is granted again gets
+     * another number. */
+    uint64_t generation;
 };
 
 /* LEASE_EXISTS, LEASE_TTL_TOO_LARGE. id must not be 0. */
@@ -99,6 +102,8 @@ struct lease_info *store_lease_list(const struct store *store, struct arena *are
 /* The keys of a lease in key order, in the arena. */
 struct bytes *store_lease_keys(const struct store *store, int64_t id, struct arena *arena,
                                uint32_t *ret_count);
+/* Does the lease exist that was granted as the n-th? */
+bool store_lease_is(const struct store *store, int64_t id, uint64_t generation);
 /* Tells the host about leases that come and go, including those of a loaded snapshot. */
 struct lease_events {
     void *owner;

@@ -38,6 +38,7 @@ struct store {
     uint32_t sub;     /* changes in the open revision */
     struct map leases;
     struct list leases_list;
+    uint64_t leases_granted;
     struct lease_events lease_events;
     struct squeeze squeeze;
     uint32_t savers;

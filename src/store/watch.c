@@ -5,6 +5,7 @@
 #include "store/watch.h"
 
 #include "base/panic.h"
+#include "base/planted.h"
 #include "store/store_internal.h"
 
 #include <string.h>
@@ -39,6 +40,8 @@ struct watcher *watch_open(struct store *store, const struct watch_spec *spec)
     if (end.size > 0)
         memcpy(watcher->bytes + key.size, end.data, end.size);
     watch_index_add(&store->watches, watcher);
+    if (planted(STORE_WATCH_FUTURE_IS_NOW) && watcher->next > store->revision)
+        watcher->next = 0;
     if (watcher->next != 0 && watcher->next <= store->revision)
         watcher_make_ready(watcher);
     return watcher;
@@ -57,7 +60,7 @@ static void watch_adopt(struct store *to, struct watcher *watcher)
     struct store *from = watcher->store;
     watch_index_remove(&from->watches, watcher);
     if (!watcher->ready && watcher->next <= from->revision)
-        watcher->next = from->revision + 1;
+        watcher->next = (planted(STORE_WATCH_ADOPT_SKIPS) ? to : from)->revision + 1;
     watcher->store = to;
     watch_index_add(&to->watches, watcher);
     if (!watcher->ready && watcher->next <= to->revision)
@@ -88,7 +91,7 @@ static bool watch_overtaken(const struct watcher *watcher)
 {
     const struct squeeze *squeeze = &watcher->store->squeeze;
     int64_t gone = squeeze->active ? squeeze->target : squeeze->floor;
-    return watcher->late || watcher->next < gone;
+    return (watcher->late || watcher->next < gone) && !planted(STORE_WATCH_NOT_OVERTAKEN);
 }
 
 static struct event watch_event(const struct watcher *watcher, const struct version *v)
@@ -97,9 +100,12 @@ static struct event watch_event(const struct watcher *watcher, const struct vers
         .kind = version_tombstone(v) ? EVENT_DELETE : EVENT_PUT,
         .kv = version_kv(v),
     };
-    if (watcher->previous && v->prev != NULL && !version_tombstone(v->prev)) {
+    const struct version *before = v->prev;
+    if (planted(STORE_WATCH_PREVIOUS_WRONG) && before != NULL && before->prev != NULL)
+        before = before->prev;
+    if (watcher->previous && before != NULL && !version_tombstone(before)) {
         event.has_previous = true;
-        event.previous = version_kv(v->prev);
+        event.previous = version_kv(before);
     }
     return event;
 }
@@ -144,6 +150,8 @@ static void pull_revision(struct watch_pull *pull, const struct history *history
         struct version *v = history_next(history, &at);
         if (v == NULL || v->mod != revision)
             break;
+        if (planted(STORE_WATCH_SPLITS) && pull->passed > 0 && pull->count > count)
+            break;
         *place = at;
         pull->passed++;
         if (watcher_wants(pull->watcher, v) && key_range_contains(&range, key_bytes(v->key)))
@@ -169,7 +177,7 @@ enum watch_state watch_next(struct watcher *watcher, struct arena *arena, uint64
         struct history_place at = place;
         const struct version *v = history_next(&store->history, &at);
         if (v == NULL || v->mod > store->revision) {
-            watcher->next = store->revision + 1;
+            watcher->next = store->revision + (planted(STORE_WATCH_REPEATS) ? 0 : 1);
             break;
         }
         bool full = pull.bytes >= bytes_max || pull.revisions >= revisions_max;

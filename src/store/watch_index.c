@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "base/panic.h"
+#include "base/planted.h"
 
 #define BUCKETS_FIRST 16u
 #define PER_BUCKET 2u
@@ -306,6 +307,8 @@ void watch_index_notify(struct watch_index *index, const struct history *history
     struct history_place place = history_seek(history, revision, 0);
     struct version *v;
     while ((v = history_next(history, &place)) != NULL) {
+        if (planted(STORE_WATCH_FIRST_ONLY) && v->sub > 0)
+            break;
         if (index->singles > 0)
             wake_singles(index, v);
         if (index->ranges > 0)

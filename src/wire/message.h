@@ -14,7 +14,8 @@ enum message_kind {
     MESSAGE_ENGINE = 1,         /* inner: the engine's head; payload: its entry */
     MESSAGE_FORWARD = 2,        /* payload: a batch for the leader to propose */
     MESSAGE_FETCH = 3,          /* id, slot: please send chosen entries from here on */
-    MESSAGE_LOG = 4,            /* id, slot; payload: the entry chosen there */
+    MESSAGE_LOG = 4,            /* id, slot, inner: the head of its record; payload: the entry
+                                 * chosen there */
     MESSAGE_LOG_END = 5,        /* id, slot: the answer ends before this slot; more: ask again */
     MESSAGE_NOTHING = 6,        /* id: cannot help */
     MESSAGE_SNAPSHOT = 7,       /* id, slot, size: the log begins later; take this snapshot */
@@ -40,8 +41,9 @@ struct message {
     struct bytes inner;
 };
 
-/* Of every head but ENGINE's, which adds `inner` to MESSAGE_ENGINE_OVERHEAD. */
+/* Of every head, without what is in `inner`. */
 #define MESSAGE_HEAD_MAX 64
+/* Of ENGINE's, without `inner`. */
 #define MESSAGE_ENGINE_OVERHEAD 9
 
 /* Writes the head; w->failed if it does not fit. */

@@ -98,8 +98,8 @@ static const char *dial_refusal(uint16_t kind)
     case GREETING_WRONG_VERSION:
         return "it refused us: it speaks another version of the link protocol";
     case GREETING_WRONG_CLUSTER:
-        return "it refused us: it belongs to another cluster; compare --initial-cluster and "
-               "--initial-cluster-token of both, and their data directories";
+        return "it refused us: it belongs to another cluster; compare --initial-cluster, "
+               "--initial-cluster-token and --engine of both, and their data directories";
     case GREETING_WRONG_MEMBER:
         return "it refused us: this address leads to another member; compare --initial-cluster";
     case GREETING_UNKNOWN_MEMBER:

@@ -34,9 +34,10 @@ enum status disk_status(int error)
         return STATUS_EXISTS;
     case EACCES:
     case EPERM:
-    case EROFS:
     case ELOOP: /* O_NOFOLLOW met a symbolic link */
         return STATUS_PERMISSION;
+    case EROFS: /* also of an open file, when the system found an error in its file system */
+        return STATUS_READ_ONLY;
     case ENOSPC:
     case EDQUOT:
     case EFBIG:

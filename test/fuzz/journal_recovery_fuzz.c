@@ -112,7 +112,8 @@ static void build_base(void)
     (void)append_some(journal, &base, 14);
     journal_close(journal);
     struct snapshot_config snapshots = {&base.world, &base.mem, 1};
-    snapshot_write(&snapshots, 7, 1, NULL, produce, on_snapshot);
+    struct snapshot_header header = {.slot = 7, .era = 1};
+    snapshot_write(&snapshots, &header, NULL, produce, on_snapshot);
     fake_drain(&base);
 }
 

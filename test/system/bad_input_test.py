@@ -72,7 +72,7 @@ def check_flags(check, run):
     ended(check, "a flag and its variable at once", [*run.server, "--name", "two", "--data-dir",
           os.path.join(run.folder, "flags", str(port))], run, 1, ["ETCD_NAME", "name"], environment)
     for flag in ("--help", "--version"):
-        done = subprocess.run([run.binary, flag], capture_output=True, timeout=20,
+        done = subprocess.run([run.binary, flag], capture_output=True, timeout=60,
                               env=run.environment(), check=False)
         check(f"{flag} ends with 0 and says something",
               done.returncode == 0 and len(done.stdout + done.stderr) > 10, str(done))
@@ -83,11 +83,11 @@ def ended(check, name, command, run, status, words, environment=None):
     process = run.spawn(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                         env=environment or run.environment())
     try:
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=60)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-        check(f"refused: {name}", False, "it went on running for 10 s")
+        check(f"refused: {name}", False, "it went on running for a minute")
         return
     text = (out + err).decode(errors="replace")
     code = process.returncode
@@ -107,7 +107,7 @@ def check_directories(check, run, made):
     second = run.spawn([*run.server, *with_ports(victim.flags(), ports)],
                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     cluster.wait_until("the second on one directory to fail",
-                       lambda: second.poll() is not None or run.system == "etcd", 10)
+                       lambda: second.poll() is not None or run.system == "etcd")
     serves = cluster.http_get(f"http://127.0.0.1:{ports[0]}/health", 1)[0] == 200
     check("two processes on one directory: the second does not serve", not serves)
     if run.system != "etcd":  # etcd waits for the lock for ever
@@ -134,7 +134,7 @@ def foreign_directory(check, run, made, victim):
     other = run.cluster(size=1, name="foreign").start()
     stranger = other.members[0]
     for index in range(5):
-        stranger.api.Put(api.PutRequest(key=b"foreign", value=b"%d" % index), timeout=5)
+        stranger.api.Put(api.PutRequest(key=b"foreign", value=b"%d" % index), timeout=20)
     stranger.stop()
     victim.stop()
     own = victim.data
@@ -142,11 +142,11 @@ def foreign_directory(check, run, made, victim):
     victim.start()
     time.sleep(2)
     status = victim.status() if victim.alive() else None
-    ours = made.members[0].status(5)
+    ours = made.members[0].status(20)
     check("a foreign directory does not make a member of this cluster",
           status is None or status.header.cluster_id != ours.header.cluster_id
           or status.leader != ours.leader, str(status))
-    reply = made.members[0].api.Range(api.RangeRequest(key=b"foreign"), timeout=5)
+    reply = made.members[0].api.Range(api.RangeRequest(key=b"foreign"), timeout=20)
     check("nothing of the foreign directory got in", not reply.kvs)
     if victim.alive():
         victim.stop()
@@ -196,7 +196,7 @@ def damaged_directories(check, run, made, victim):
         shutil.copytree(victim.data, backup)
         done = damage(victim.data, run.random)
         victim.start()
-        end = time.monotonic() + 8
+        end = time.monotonic() + 15
         while victim.alive() and not victim.healthy() and time.monotonic() < end:
             time.sleep(0.02)
         if victim.alive() and victim.healthy():
@@ -221,11 +221,11 @@ def damaged_directories(check, run, made, victim):
 
 def same_content(check, name, made):
     def hashes():
-        one = [m.api.HashKV(api.HashKVRequest(), timeout=5, wait_for_ready=True)
+        one = [m.api.HashKV(api.HashKVRequest(), timeout=20, wait_for_ready=True)
                for m in made.members]
         return len({(h.header.revision, h.hash) for h in one}) == 1
     try:
-        cluster.wait_until("equal hashes", hashes, 10)
+        cluster.wait_until("equal hashes", hashes)
         check(name, True)
     except (cluster.Failure, grpc.RpcError) as error:
         check(name, False, str(error))
@@ -435,8 +435,8 @@ def still_serves(made, target):
     try:
         value = b"%d" % time.monotonic_ns()
         with api.Api(target.endpoint) as one:
-            one.Put(api.PutRequest(key=b"serves", value=value), timeout=5)
-            reply = one.Range(api.RangeRequest(key=b"serves"), timeout=5)
+            one.Put(api.PutRequest(key=b"serves", value=value), timeout=20)
+            reply = one.Range(api.RangeRequest(key=b"serves"), timeout=20)
         return None if reply.kvs[0].value == value else f"it answers {reply}"
     except grpc.RpcError as error:
         return f"{error.code().name}: {error.details()}"
@@ -471,7 +471,7 @@ def check_ports(check, run, made):
     check_calls(check, run, made, target)
     check_crowd(check, made, target)
     cluster.wait_until("the files of gone visitors to be closed",
-                       lambda: open_files(target) <= files + 8, 30, 0.2)
+                       lambda: open_files(target) <= files + 8, 90, 0.2)
     check("no file stays open", True)
     now = cluster.resident_bytes(target.process.pid)
     cluster.say(f"          resident {memory >> 20} MiB before, {now >> 20} MiB after")
@@ -506,7 +506,7 @@ def check_calls(check, run, made, target):
                 body = body or bytearray(b"\0")
             raw = one.channel.unary_unary("/" + random.choice(paths), bytes, bytes)
             try:
-                raw(bytes(body), timeout=5)
+                raw(bytes(body), timeout=30)
                 answered += 1
             except grpc.RpcError as error:
                 if error.code() in (grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -518,7 +518,7 @@ def check_calls(check, run, made, target):
     for size in (2 << 20, 8 << 20):
         with api.Api(target.endpoint) as one:
             try:
-                one.Put(api.PutRequest(key=b"large", value=b"x" * size), timeout=10)
+                one.Put(api.PutRequest(key=b"large", value=b"x" * size), timeout=30)
                 check(f"a message of {size >> 20} MiB is refused", False, "it was taken")
             except grpc.RpcError as error:
                 check(f"a message of {size >> 20} MiB is refused",
@@ -532,7 +532,7 @@ def check_crowd(check, made, target):
     crowd = []
     try:
         for index in range(300):
-            one = socket.create_connection(("127.0.0.1", target.client_port), timeout=2)
+            one = socket.create_connection(("127.0.0.1", target.client_port), timeout=20)
             crowd.append(one)
             one.sendall([b"", PREFACE[:7], START, b"GET /hea"][index % 4])
         wrong = still_serves(made, target)
@@ -550,7 +550,7 @@ def test(run):
     made = run.cluster().start()
     for index in range(300):
         made.members[index % 3].api.Put(api.PutRequest(key=b"bad/%d" % (index % 50),
-                                                       value=b"v" * 200), timeout=5)
+                                                       value=b"v" * 200), timeout=20)
     check_ports(check, run, made)
     check_directories(check, run, made)
     for member in made.members:

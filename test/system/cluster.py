@@ -9,6 +9,7 @@ etcd's behaviour, not ours.
 import argparse
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -22,6 +23,7 @@ import urllib.request
 import grpc
 
 import etcd_api as api
+from fault_proxy import FaultProxy
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LEVEL = os.environ.get("SYNOD_TEST_LEVEL", "normal")
@@ -39,8 +41,9 @@ def say(text):
     print(text, flush=True)
 
 
-def wait_until(what, condition, seconds=20, pause=0.02):
-    """Returns the first true value of condition(); raises after so many seconds."""
+def wait_until(what, condition, seconds=60, pause=0.02):
+    """Returns the first true value of condition(); raises after so many seconds. The bounds of this
+    and the other waits are for what never comes: a busy machine takes its time."""
     end = time.monotonic() + seconds
     while True:
         value = condition()
@@ -86,18 +89,27 @@ class Member:
         self.client_port, self.peer_port = cluster.run.take_ports(2)
         self.endpoint = f"127.0.0.1:{self.client_port}"
         self.client_url = f"http://127.0.0.1:{self.client_port}"
-        self.peer_url = f"http://127.0.0.1:{self.peer_port}"
+        self.peer_url = self.advertised = f"http://127.0.0.1:{self.peer_port}"
+        if cluster.proxy:
+            # Members dial each other, and clients that shall feel faults dial them, by the proxy.
+            between, before = cluster.run.take_ports(2)
+            self.advertised = f"http://127.0.0.1:{between}"
+            self.far_endpoint = f"127.0.0.1:{before}"
+            cluster.proxy.listen(self.name, self.peer_port, between)
+            cluster.proxy.listen(self.name, self.client_port, before, "clients")
         self.data = os.path.join(cluster.folder, self.name)
         self.log_path = os.path.join(cluster.folder, f"{self.name}.log")
         self.process = None
         self.api = api.Api(self.endpoint)
 
     def flags(self):
-        peers = ",".join(f"{m.name}={m.peer_url}" for m in self.cluster.members)
-        return ["--name", self.name, "--data-dir", self.data,
+        peers = ",".join(f"{m.name}={m.advertised}" for m in self.cluster.members)
+        engine = self.cluster.run.engine
+        return [*(["--engine", engine] if engine else []),
+                "--name", self.name, "--data-dir", self.data,
                 "--listen-client-urls", self.client_url, "--advertise-client-urls", self.client_url,
                 "--listen-peer-urls", self.peer_url,
-                "--initial-advertise-peer-urls", self.peer_url, "--initial-cluster", peers,
+                "--initial-advertise-peer-urls", self.advertised, "--initial-cluster", peers,
                 "--initial-cluster-token", self.cluster.token, "--initial-cluster-state", "new"]
 
     def start(self, *extra):
@@ -106,6 +118,8 @@ class Member:
             self.process = self.cluster.run.spawn(
                 [*self.cluster.run.server, *self.flags(), *self.cluster.extra, *extra],
                 stdout=log, stderr=log)
+        if self.cluster.proxy:
+            self.cluster.proxy.party(self.name, self.process.pid)
 
     def alive(self):
         return self.process is not None and self.process.poll() is None
@@ -114,7 +128,7 @@ class Member:
         if self.alive():
             self.process.send_signal(number)
 
-    def stop(self, number=signal.SIGTERM, seconds=20):
+    def stop(self, number=signal.SIGTERM, seconds=60):
         """Ends it and returns its exit status as Popen tells it (-15: died by SIGTERM)."""
         if not self.alive():
             return self.process.returncode if self.process else None
@@ -150,8 +164,9 @@ class Member:
 
 
 class Cluster:
-    def __init__(self, run, size=3, extra=(), name="cluster"):
+    def __init__(self, run, size=3, extra=(), name="cluster", proxied=False):
         self.run = run
+        self.proxy = FaultProxy(run) if proxied else None
         self.extra = list(extra)
         self.token = f"{name}-{os.getpid()}"
         self.folder = os.path.join(run.folder, name)
@@ -159,13 +174,13 @@ class Cluster:
         self.members = [Member(self, i) for i in range(size)]
         run.clusters.append(self)
 
-    def start(self, seconds=30):
+    def start(self, seconds=60):
         for member in self.members:
             member.start()
         self.wait_healthy(seconds)
         return self
 
-    def wait_healthy(self, seconds=30):
+    def wait_healthy(self, seconds=60):
         def all_healthy():
             for member in self.members:
                 if not member.alive():
@@ -191,8 +206,39 @@ class Cluster:
                     best = (status.raftTerm, member)
         return best[1] if best else None
 
-    def leader(self, seconds=20):
+    def leader(self, seconds=60):
         return wait_until("a leader", self.leader_now, seconds)
+
+    def make_leader(self, wanted, seconds=90):
+        """Hands the leadership to this member, again if it did not get there in time."""
+        def leads():
+            leader, target = self.leader_now(), wanted.status(5)
+            if leader is not None and leader is not wanted and target is not None:
+                try:
+                    leader.api.MoveLeader(api.MoveLeaderRequest(targetID=target.header.member_id),
+                                          timeout=10)
+                except grpc.RpcError:
+                    pass  # the next turn shows
+            return leader is wanted
+        wait_until(f"{wanted.name} leads", leads, seconds)
+
+    def settle(self, seconds=20):
+        """Waits until all living members have applied the same. An answer through one member says
+        nothing about what the others have seen, unless the question was a linearizable one."""
+        def settled():
+            found = {status and status.raftAppliedIndex for status in
+                     (member.status(5) for member in self.living())}
+            return len(found) == 1 and None not in found
+        try:
+            wait_until("all members have applied the same", settled, seconds, 0.005)
+        except Failure:
+            pass  # what is asked next will show it
+
+    def watches(self, index):
+        """How many watches are open at a member, by its metrics; None: it does not say."""
+        found = re.search(r"(?m)^etcd_debugging_mvcc_watcher_total (\d+)",
+                          http_get(self.members[index].client_url + "/metrics", 10)[1])
+        return int(found.group(1)) if found else None
 
     def stop(self):
         for member in self.members:
@@ -210,6 +256,7 @@ class Run:
         else:
             binary = os.path.join(ROOT, "build/release/synod") if binary is None else binary
             self.server = [binary, "serve"]
+        self.engine = arguments.engine if self.system == "synod" else None
         self.binary = binary
         if not binary or not os.access(binary, os.X_OK):
             sys.exit(f"{binary}: not there; build it first or name it with --binary")
@@ -305,6 +352,7 @@ def parser(description):
                                    formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--binary", help="the server (default: build/release/synod, or etcd)")
     made.add_argument("--system", choices=["synod", "etcd"], default="synod")
+    made.add_argument("--engine", help="synod's consensus engine (default: synod's own choice)")
     made.add_argument("--seed", type=int, default=int(time.time()),
                       help="of everything that is drawn at random")
     made.add_argument("--keep", action="store_true", help="keep logs and data")
@@ -317,7 +365,8 @@ def main(test, arguments):
     run = Run(arguments)
     failed = True
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    say(f"{os.path.basename(sys.argv[0])}: {run.system}, seed {arguments.seed}")
+    say(f"{os.path.basename(sys.argv[0])}: {run.system}"
+        + (f" --engine {run.engine}" if run.engine else "") + f", seed {arguments.seed}")
     try:
         test(run)
         failed = False

@@ -3,7 +3,7 @@
 
 A writer for each member writes one thing after the other. The leader is killed (SIGKILL) again and
 again, then stopped (SIGSTOP) a few times; the pause is the longest time between two writes that
-succeeded. Figures only: this fails when writes do not come back within 30 s, not when they are slow.
+succeeded. Figures only: this fails when writes do not come back within a minute, not when they are slow.
 """
 import json
 import signal
@@ -29,7 +29,7 @@ class Writer(threading.Thread):
 
     def run(self):
         with api.Api(self.member.endpoint) as one:
-            count = 0
+            count, patience = 0, 0.1
             while self.running:
                 if self.paused:
                     time.sleep(0.005)
@@ -38,9 +38,11 @@ class Writer(threading.Thread):
                 request = api.PutRequest(key=b"failover/" + self.member.name.encode(),
                                          value=b"%d" % count)
                 try:
-                    one.Put(request, timeout=0.1)
+                    one.Put(request, timeout=patience)
                     self.done.append(time.monotonic())
+                    patience = 0.1
                 except grpc.RpcError:
+                    patience = min(3.2, 2 * patience)  # a busy machine may need longer
                     time.sleep(0.002)
 
 
@@ -59,7 +61,7 @@ def hurt(made, writers, done, number):
         later = [t for t in list(done) if t > began]
         return later if len(later) > 30 and later[-1] - began > 0.5 else None
     try:
-        later = cluster.wait_until("writes again", resumed, 30)
+        later = cluster.wait_until("writes again", resumed, 60)
     finally:
         leader.send(signal.SIGCONT)
     before = max((t for t in list(done) if t <= began), default=began)
@@ -109,6 +111,6 @@ def test(run):
 
 if __name__ == "__main__":
     parser = cluster.parser(__doc__)
-    parser.add_argument("--kills", type=int, default=cluster.by_level(5, 20, 200))
-    parser.add_argument("--stops", type=int, default=cluster.by_level(1, 4, 20))
+    parser.add_argument("--kills", type=int, default=cluster.by_level(5, 8, 200))
+    parser.add_argument("--stops", type=int, default=cluster.by_level(1, 2, 20))
     cluster.main(test, parser.parse_args(sys.argv[1:]))

@@ -78,7 +78,7 @@ def test(run):
         cluster.say(f"  {run.arguments.keys} keys loaded in {figures['load_s']} s")
         time.sleep(3)
         reply = made.members[0].api.Range(api.RangeRequest(
-            key=b"million/", range_end=b"million0", count_only=True), timeout=30)
+            key=b"million/", range_end=b"million0", count_only=True), timeout=60)
         if reply.count != run.arguments.keys:
             raise cluster.Failure(f"loaded {run.arguments.keys}, but there are {reply.count}")
         loaded = idle(made, 3)
@@ -99,5 +99,5 @@ if __name__ == "__main__":
     parser = cluster.parser(__doc__)
     parser.add_argument("--seconds", type=float, default=cluster.by_level(2, 5, 60),
                         help="how long to look at idle members")
-    parser.add_argument("--keys", type=int, default=cluster.by_level(0, 1000000, 1000000))
+    parser.add_argument("--keys", type=int, default=cluster.by_level(0, 300000, 1000000))
     cluster.main(test, parser.parse_args(sys.argv[1:]))

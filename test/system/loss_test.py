@@ -34,7 +34,7 @@ def put_many(member, count, prefix=b"k"):
         for number in range(count):
             key = prefix + b"%05d" % number
             try:
-                one.Put(api.PutRequest(key=key, value=VALUE), timeout=5)
+                one.Put(api.PutRequest(key=key, value=VALUE), timeout=20)
             except grpc.RpcError:
                 break
             keys.append(key)
@@ -44,7 +44,7 @@ def put_many(member, count, prefix=b"k"):
 def keys_of(member):
     everything = api.RangeRequest(key=b"\0", range_end=b"\0", keys_only=True)
     with api.Api(member.endpoint) as one:
-        return {kv.key for kv in one.Range(everything, timeout=10).kvs}
+        return {kv.key for kv in one.Range(everything, timeout=30).kvs}
 
 
 def must_refuse(check, member, name, words):

@@ -12,6 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *choice(size_t i)
+{
+    static const char *const names[] = {"one", "two", "three", NULL};
+    return names[i];
+}
+
 static const struct option flags[] = {
     {.name = "name", .kind = OPTION_STRING, .preset = "default", .help = "a name"},
     {.name = "fast", .kind = OPTION_BOOL, .help = "a switch"},
@@ -22,6 +28,11 @@ static const struct option flags[] = {
      .minimum = 1,
      .maximum = 100000,
      .help = "a number"},
+    {.name = "engine",
+     .kind = OPTION_STRING,
+     .preset = "one",
+     .choice = choice,
+     .help = "one of a few names"},
     {.name = "wait", .kind = OPTION_DURATION, .preset = "1m30s", .help = "a duration"},
     {.name = "urls", .kind = OPTION_LIST, .preset = "http://localhost:2379", .help = "a list"},
     {.name = NULL},
@@ -47,6 +58,20 @@ static enum options_result parse(struct options *options, const struct options_s
 }
 
 #define PARSE(options, ...) parse(options, &spec, (const char *[]){"test", __VA_ARGS__, NULL})
+
+static void a_text_with_choices_takes_nothing_else(void **state)
+{
+    (void)state;
+    struct options o;
+    char error[128];
+    assert_int_equal(PARSE(&o, "--engine", "three"), OPTIONS_RUN);
+    assert_string_equal(options_string(&o, "engine"), "three");
+    assert_false(options_set(&o, "engine", "thre", error, sizeof error));
+    assert_string_equal(error, "must be one, two or three");
+    options_release(&o);
+    assert_int_equal(PARSE(&o, "--engine", ""), OPTIONS_BAD);
+    assert_int_equal(PARSE(&o, "--engine", "four"), OPTIONS_BAD);
+}
 
 static void defaults_hold_without_flags(void **state)
 {
@@ -217,6 +242,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_hold_without_flags),
+        cmocka_unit_test(a_text_with_choices_takes_nothing_else),
         cmocka_unit_test(flags_take_both_forms_and_one_or_two_dashes),
         cmocka_unit_test(a_boolean_takes_its_value_only_after_equals),
         cmocka_unit_test(a_list_splits_at_commas_and_grows_when_repeated),

@@ -1,8 +1,8 @@
 /* Random clusters: every kind of fault at once, thousands of seeds, the oracles of
  * support_cluster.h on every step, and progress within bounded time once the faults end.
  *
- *     consensus_cluster_test             all seeds
- *     consensus_cluster_test SEED [v]    one seed, with every message on standard output
+ *     consensus_cluster_test                    all seeds, every engine
+ *     consensus_cluster_test ENGINE SEED [v]    one seed, with every message on standard output
  */
 #include "consensus/support_cluster.h"
 
@@ -21,10 +21,10 @@
 #define SEEDS 2000
 #endif
 
-static struct cluster_options random_options(uint64_t seed)
+static struct cluster_options random_options(const struct engine_ops *ops, uint64_t seed)
 {
     struct prng prng = prng_seed(seed ^ 0x5eed);
-    struct cluster_options options = cluster_options_default(seed);
+    struct cluster_options options = cluster_options_default(ops, seed);
     const uint32_t sizes[] = {1, 3, 3, 3, 5, 5};
     options.members = sizes[prng_below(&prng, 6)];
     options.heartbeat_ns = 20 * MS;
@@ -135,9 +135,10 @@ static void must_recover(struct cluster *c)
         }
 }
 
-static void run_seed(uint64_t seed, bool trace, uint64_t *ret_steps, uint64_t *ret_slots)
+static void run_seed(const struct engine_ops *ops, uint64_t seed, bool trace, uint64_t *ret_steps,
+                     uint64_t *ret_slots)
 {
-    struct cluster *c = cluster_new(random_options(seed));
+    struct cluster *c = cluster_new(random_options(ops, seed));
     c->trace = trace;
     uint32_t fault_percent = (uint32_t)cluster_random(c, 1, 8);
     uint64_t end = cluster_random(c, 500, 3000) * MS;
@@ -155,27 +156,33 @@ static void run_seed(uint64_t seed, bool trace, uint64_t *ret_steps, uint64_t *r
 
 static void every_seed_agrees_and_recovers(void **state)
 {
-    (void)state;
+    const struct engine_ops *ops = *state;
     uint64_t steps = 0;
     uint64_t slots = 0;
     for (uint64_t seed = 1; seed <= SEEDS; seed++)
-        run_seed(seed, false, &steps, &slots);
-    print_message("%u seeds, %llu steps, %llu slots\n", SEEDS, (unsigned long long)steps,
-                  (unsigned long long)slots);
+        run_seed(ops, seed, false, &steps, &slots);
+    print_message("%s: %u seeds, %llu steps, %llu slots\n", ops->name, SEEDS,
+                  (unsigned long long)steps, (unsigned long long)slots);
     assert_true(slots > SEEDS * 10);
 }
 
 int main(int argc, char **argv)
 {
-    if (argc > 1) {
+    if (argc > 2) {
+        const struct engine_ops *ops = engine_by_name(argv[1]);
         uint64_t steps = 0;
         uint64_t slots = 0;
-        run_seed(strtoull(argv[1], NULL, 10), argc > 2, &steps, &slots);
+        if (ops == NULL)
+            return 2;
+        run_seed(ops, strtoull(argv[2], NULL, 10), argc > 3, &steps, &slots);
         printf("%llu steps, %llu slots\n", (unsigned long long)steps, (unsigned long long)slots);
         return 0;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_seed_agrees_and_recovers),
+        {"multipaxos: every_seed_agrees_and_recovers", every_seed_agrees_and_recovers, NULL, NULL,
+         (void *)&engine_multipaxos},
+        {"raft: every_seed_agrees_and_recovers", every_seed_agrees_and_recovers, NULL, NULL,
+         (void *)&engine_raft},
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -58,12 +58,17 @@ bool cluster_chance(struct cluster *c, uint32_t percent)
     return percent > 0 && prng_below(&c->prng, 100) < percent;
 }
 
-const struct multipaxos *cluster_engine(const struct cluster *c, uint32_t place)
+const void *cluster_engine(const struct cluster *c, uint32_t place)
 {
     return c->members[place].engine;
 }
 
-/* Events: a binary heap by time, then by order of creation. */
+struct engine_status cluster_status(const struct cluster *c, uint32_t place)
+{
+    struct engine_status status;
+    c->options.ops->status(c->members[place].engine, &status);
+    return status;
+}
 
 /* The host. */
 
@@ -129,8 +134,18 @@ static void host_release_held(struct cluster *c, uint32_t place)
         m->held_first = m->held_count = 0;
 }
 
+static struct cluster_mark cluster_mark_of(struct bytes bytes)
+{
+    struct cluster_mark mark = {.size = (uint8_t)bytes.size};
+    assert_true(bytes.size <= sizeof mark.bytes);
+    if (bytes.size > 0)
+        memcpy(mark.bytes, bytes.data, bytes.size);
+    return mark;
+}
+
 /* M1, M5: one value a slot for ever, in order, without a gap. */
-static void host_deliver(struct cluster *c, uint32_t place, uint64_t slot, const struct blob *entry)
+static void host_deliver(struct cluster *c, uint32_t place, uint64_t slot, struct bytes mark,
+                         const struct blob *entry)
 {
     struct cluster_member *m = &c->members[place];
     if (slot != m->applied + 1)
@@ -146,6 +161,7 @@ static void host_deliver(struct cluster *c, uint32_t place, uint64_t slot, const
                      (unsigned long long)value, (unsigned long long)slot,
                      (unsigned long long)c->chosen[slot] - 1);
     m->applied = slot;
+    m->mark = cluster_mark_of(mark);
     if (slot > c->delivered_max)
         c->delivered_max = slot;
 }
@@ -213,7 +229,7 @@ static void host_execute(struct cluster *c, uint32_t place)
                                  (uint8_t)effect->head.size, effect->entry);
             break;
         case EFFECT_DELIVER:
-            host_deliver(c, place, effect->slot, effect->entry);
+            host_deliver(c, place, effect->slot, effect->head, effect->entry);
             break;
         case EFFECT_READ_OK:
             host_read_ok(c, place, effect);
@@ -239,8 +255,8 @@ static void host_step(struct cluster *c, uint32_t place, struct input input)
     struct cluster_member *m = &c->members[place];
     input.now = c->now;
     effects_clear(m->fx);
-    engine_multipaxos.step(m->engine, &input, m->fx);
-    engine_multipaxos.check(m->engine);
+    c->options.ops->step(m->engine, &input, m->fx);
+    c->options.ops->check(m->engine);
     c->steps++;
     host_execute(c, place);
 }
@@ -258,6 +274,13 @@ static const struct cluster_record *host_find_entry(const struct cluster_member 
     return NULL;
 }
 
+static void event_mark(struct cluster_event *event, uint64_t slot, struct cluster_mark mark)
+{
+    event->slot = slot;
+    event->head_size = mark.size;
+    memcpy(event->head, mark.bytes, mark.size);
+}
+
 static void host_serve_fetch(struct cluster *c, const struct cluster_event *request)
 {
     struct cluster_member *m = &c->members[request->place];
@@ -266,16 +289,18 @@ static void host_serve_fetch(struct cluster *c, const struct cluster_event *requ
         return;
     uint64_t time = c->now + cluster_network_delay(c);
     for (uint64_t slot = request->slot; slot < request->slot + 8 && slot <= m->applied; slot++) {
-        const struct cluster_record *record = host_find_entry(m, slot);
+        const struct cluster_record *record = slot >= m->log_from ? host_find_entry(m, slot) : NULL;
         struct cluster_event *event = NULL;
         if (record != NULL) {
             event = cluster_event_new(c, EVENT_CHOSEN, to, time++);
+            event->head_size = record->head_size;
+            memcpy(event->head, record->head, record->head_size);
             event->entry = blob_keep(record->entry);
             event->slot = slot;
             event->up = slot + 1 == request->slot + 8 || slot == m->applied;
         } else if (m->snapshot >= slot) {
             event = cluster_event_new(c, EVENT_INSTALL, to, time + c->options.disk_max_ns);
-            event->slot = m->snapshot;
+            event_mark(event, m->snapshot, m->snapshot_mark);
             slot = m->applied; /* and nothing else */
         } else {
             return; /* not durable yet */
@@ -299,17 +324,22 @@ static void host_trim(struct cluster *c, uint32_t place)
     m->trim_lsn = 0;
 }
 
-static void host_snapshot_durable(struct cluster *c, uint32_t place, uint64_t slot)
+static void host_snapshot_durable(struct cluster *c, uint32_t place,
+                                  const struct cluster_event *event)
 {
     struct cluster_member *m = &c->members[place];
-    if (slot <= m->snapshot)
+    struct bytes mark = bytes_of(event->head, event->head_size);
+    if (event->slot <= m->snapshot)
         return;
-    m->snapshot = slot;
-    if (m->applied < slot) {
-        m->applied = slot;
+    m->snapshot = event->slot;
+    m->snapshot_mark = cluster_mark_of(mark);
+    if (m->applied < event->slot) {
+        m->applied = event->slot;
+        m->mark = m->snapshot_mark;
+        m->log_from = event->slot + 1;
         m->snapshots_installed++;
     }
-    host_step(c, place, (struct input){.kind = INPUT_SNAPSHOT, .slot = slot});
+    host_step(c, place, (struct input){.kind = INPUT_SNAPSHOT, .slot = event->slot, .head = mark});
     m->trim_lsn = m->fx->lsn_last.value;
 }
 
@@ -348,11 +378,14 @@ static void host_event(struct cluster *c, const struct cluster_event *event)
         if (event->up) /* the last part of an answer */
             m->fetching_until = 0;
         host_step(c, place,
-                  (struct input){.kind = INPUT_CHOSEN, .slot = event->slot, .entry = event->entry});
+                  (struct input){.kind = INPUT_CHOSEN,
+                                 .slot = event->slot,
+                                 .head = bytes_of(event->head, event->head_size),
+                                 .entry = event->entry});
         break;
     case EVENT_SNAPSHOT:
     case EVENT_INSTALL:
-        host_snapshot_durable(c, place, event->slot);
+        host_snapshot_durable(c, place, event);
         break;
     case EVENT_CRASH:
         cluster_crash(c, place);
@@ -367,9 +400,10 @@ static void host_event(struct cluster *c, const struct cluster_event *event)
 
 /* The world. */
 
-struct cluster_options cluster_options_default(uint64_t seed)
+struct cluster_options cluster_options_default(const struct engine_ops *ops, uint64_t seed)
 {
     return (struct cluster_options){
+        .ops = ops,
         .members = 3,
         .seed = seed,
         .heartbeat_ns = 100 * MS,
@@ -414,11 +448,16 @@ static void cluster_boot(struct cluster *c, uint32_t place)
     m->trim_lsn = 0;
     m->durable_time = c->now;
     m->applied = m->snapshot;
-    m->engine = malloc(engine_multipaxos.size(&config));
-    engine_multipaxos.init(m->engine, &config);
+    m->mark = m->snapshot_mark;
+    m->log_from = m->snapshot + 1;
+    m->engine = malloc(c->options.ops->size(&config));
+    c->options.ops->init(m->engine, &config);
     effects_init(m->fx, (struct lsn){m->durable});
     if (m->snapshot > 0)
-        host_step(c, place, (struct input){.kind = INPUT_SNAPSHOT, .slot = m->snapshot});
+        host_step(c, place,
+                  (struct input){.kind = INPUT_SNAPSHOT,
+                                 .slot = m->snapshot,
+                                 .head = bytes_of(m->snapshot_mark.bytes, m->snapshot_mark.size)});
     for (uint32_t i = m->log_first; i < m->log_count; i++) {
         const struct cluster_record *record = &m->log[i];
         host_step(c, place,
@@ -429,7 +468,7 @@ static void cluster_boot(struct cluster *c, uint32_t place)
                                  .head = bytes_of(record->head, record->head_size),
                                  .entry = record->entry});
     }
-    cluster_oracle_remembered(c, place);
+    cluster_protocol_of(c)->remembered(c, place);
     host_step(c, place, (struct input){.kind = INPUT_START});
 }
 
@@ -453,7 +492,7 @@ void cluster_crash(struct cluster *c, uint32_t place)
         return;
     m->alive = false;
     effects_clear(m->fx);
-    engine_multipaxos.release(m->engine);
+    c->options.ops->release(m->engine);
     free(m->engine);
     m->engine = NULL;
     /* What was being written may be there or not. */
@@ -521,6 +560,7 @@ struct cluster *cluster_new(struct cluster_options options)
     panic_set_hook(cluster_panic);
     cluster_running = c;
     c->options = options;
+    c->oracle = calloc(1, cluster_protocol_of(c)->oracle_size);
     c->prng = prng_seed(options.seed);
     c->mem.resize = cluster_resize;
     c->now = 1;
@@ -557,6 +597,7 @@ void cluster_free(struct cluster *c)
     while (c->events_count > 0)
         cluster_event_free(cluster_event_pop(c));
     free(c->events);
+    free(c->oracle);
     if (c->mem.used != 0)
         cluster_fail(c, "%zu bytes of entries leaked", c->mem.used);
     cluster_running = NULL;
@@ -571,7 +612,7 @@ static uint64_t cluster_next_wake(const struct cluster *c, uint32_t *ret_place)
         const struct cluster_member *m = &c->members[i];
         if (!m->alive || m->paused)
             continue;
-        uint64_t wake = engine_multipaxos.wake(m->engine);
+        uint64_t wake = c->options.ops->wake(m->engine);
         if (wake < next) {
             next = wake;
             *ret_place = i;
@@ -639,7 +680,7 @@ uint64_t cluster_run_until(struct cluster *c, bool (*done)(struct cluster *c), u
 bool cluster_propose(struct cluster *c, uint32_t place)
 {
     struct cluster_member *m = &c->members[place];
-    if (!m->alive || m->paused || engine_multipaxos.room(m->engine) == 0)
+    if (!m->alive || m->paused || c->options.ops->room(m->engine) == 0)
         return false;
     uint8_t bytes[64] = {0};
     store_u64(bytes, ++c->values);
@@ -674,15 +715,18 @@ void cluster_snapshot(struct cluster *c, uint32_t place)
     struct cluster_event *event = cluster_event_new(
         c, EVENT_SNAPSHOT, place,
         c->now + cluster_random(c, c->options.disk_min_ns, 4 * c->options.disk_max_ns));
-    event->slot = m->applied;
+    event_mark(event, m->applied, m->mark);
     cluster_event_push(c, event);
 }
 
-void cluster_inject(struct cluster *c, uint32_t to, uint16_t from,
-                    const struct multipaxos_message *message, struct blob *entry)
+void cluster_give(struct cluster *c, uint32_t place, struct input input)
 {
-    uint8_t buffer[MULTIPAXOS_HEAD_MAX];
-    struct bytes head = multipaxos_message_encode(message, 1, buffer);
+    host_step(c, place, input);
+}
+
+void cluster_inject(struct cluster *c, uint32_t to, uint16_t from, struct bytes head,
+                    struct blob *entry)
+{
     host_step(c, to,
               (struct input){.kind = INPUT_MESSAGE, .from = from, .head = head, .entry = entry});
 }

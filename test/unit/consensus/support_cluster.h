@@ -1,22 +1,24 @@
-/* A whole cluster in memory: engines, a network, disks and hosts, all driven by one seed and one
- * virtual clock. What one run does, every run with that seed does.
+/* A whole cluster in memory: engines of any kind, a network, disks and hosts, all driven by one
+ * seed and one virtual clock. What one run does, every run with that seed does.
  *
  * The oracles look at everything that leaves an engine: one chosen value a slot, the same gapless
- * deliveries everywhere, one value a slot and ballot, no read older than what was complete before
- * it was asked for. A violation ends the run with the seed. */
+ * deliveries everywhere, no read older than what was complete before it was asked for; and, by
+ * engine, what its messages claim (support_multipaxos.c, support_raft.c). A violation ends the run
+ * with the seed. */
 #ifndef TEST_CONSENSUS_SUPPORT_CLUSTER_H
 #define TEST_CONSENSUS_SUPPORT_CLUSTER_H
 
 #include "base/prng.h"
-#include "consensus/multipaxos.h"
+#include "consensus/engine.h"
 
 #define CLUSTER_MAX 5
 #define CLUSTER_SLOTS 4096
 #define CLUSTER_READS 4096
-#define CLUSTER_PROPOSED 16384
+#define CLUSTER_HEAD_MAX 128
 #define MS 1000000ull
 
 struct cluster_options {
+    const struct engine_ops *ops;
     uint32_t members;
     uint64_t seed;
     uint64_t heartbeat_ns;
@@ -37,12 +39,17 @@ struct cluster_options {
 };
 
 /* Sensible: 3 members, 100 ms heartbeats, 1 s elections, a quiet and ordered network. */
-struct cluster_options cluster_options_default(uint64_t seed);
+struct cluster_options cluster_options_default(const struct engine_ops *ops, uint64_t seed);
+
+struct cluster_mark {
+    uint8_t size;
+    uint8_t bytes[MARK_MAX];
+};
 
 struct cluster_record {
     uint8_t type;
     uint8_t head_size;
-    uint8_t head[MULTIPAXOS_HEAD_MAX];
+    uint8_t head[CLUSTER_HEAD_MAX];
     uint64_t lsn;
     uint64_t slot;
     struct blob *entry;
@@ -52,7 +59,7 @@ struct cluster_held {
     uint64_t lsn; /* leaves when this is durable */
     uint16_t to;
     uint8_t head_size;
-    uint8_t head[MULTIPAXOS_HEAD_MAX];
+    uint8_t head[CLUSTER_HEAD_MAX];
     struct blob *entry;
 };
 
@@ -74,7 +81,10 @@ struct cluster_member {
     uint32_t held_count;
     uint32_t held_capacity;
     uint64_t applied;
-    uint64_t snapshot; /* durable */
+    struct cluster_mark mark; /* of the slot applied last */
+    uint64_t snapshot;        /* durable */
+    struct cluster_mark snapshot_mark;
+    uint64_t log_from; /* what is applied from here on came out of this log */
     uint64_t trim_lsn; /* the hard state written again after it */
     uint64_t fetching_until;
     enum role role;
@@ -85,8 +95,6 @@ struct cluster_member {
     uint64_t reads_failed;
     uint64_t read_slot_last;
     uint64_t snapshots_installed;
-    struct ballot promise_sent; /* the highest in a PROMISE or PREPARE of this member */
-    struct ballot accepted_sent[CLUSTER_SLOTS]; /* by slot, the highest in an ACCEPTED */
 };
 
 struct cluster_event;
@@ -110,15 +118,10 @@ struct cluster {
     uint64_t values; /* handed out so far */
     uint64_t read_floor[CLUSTER_READS];
     uint32_t reads;
-    struct {
-        uint64_t slot;
-        struct ballot ballot;
-        uint64_t value;
-    } proposed[CLUSTER_PROPOSED];
+    void *oracle; /* of the engine's protocol */
     uint64_t steps;
     /* A test may look at, and swallow, messages. Returns false to drop one. */
-    bool (*filter)(struct cluster *c, uint16_t from, uint16_t to,
-                   const struct multipaxos_message *message);
+    bool (*filter)(struct cluster *c, uint16_t from, uint16_t to, struct bytes head);
     void *filter_owner;
     bool trace;
 };
@@ -145,14 +148,18 @@ void cluster_transfer(struct cluster *c, uint32_t place, uint16_t node);
 /* Takes a snapshot of what is applied; the log before it may be trimmed when that is safe. */
 void cluster_snapshot(struct cluster *c, uint32_t place);
 /* Hands a message to a member as if it came from `from`. */
-void cluster_inject(struct cluster *c, uint32_t to, uint16_t from,
-                    const struct multipaxos_message *message, struct blob *entry);
+void cluster_inject(struct cluster *c, uint32_t to, uint16_t from, struct bytes head,
+                    struct blob *entry);
+/* Gives a member any other input. */
+void cluster_give(struct cluster *c, uint32_t place, struct input input);
 /* The member that leads in the highest ballot, or -1. */
 int cluster_leader(const struct cluster *c);
 bool cluster_has_leader(struct cluster *c);
 /* Everybody lives, follows one leader, and has applied all that anybody has. */
 bool cluster_converged(struct cluster *c);
-const struct multipaxos *cluster_engine(const struct cluster *c, uint32_t place);
+/* The engine's own state, for tests that know it. */
+const void *cluster_engine(const struct cluster *c, uint32_t place);
+struct engine_status cluster_status(const struct cluster *c, uint32_t place);
 uint64_t cluster_random(struct cluster *c, uint64_t from, uint64_t to);
 bool cluster_chance(struct cluster *c, uint32_t percent);
 

@@ -1,5 +1,6 @@
-/* The simulated cluster to itself: events in virtual time, the network between engines and the
- * oracles that listen to it (support_network.c), and the hosts (support_cluster.c). */
+/* The simulated cluster to itself: events in virtual time, the network between engines
+ * (support_network.c), the oracles that listen to it (one file an engine), and the hosts
+ * (support_cluster.c). */
 #ifndef TEST_CONSENSUS_SUPPORT_CLUSTER_INTERNAL_H
 #define TEST_CONSENSUS_SUPPORT_CLUSTER_INTERNAL_H
 
@@ -29,7 +30,7 @@ struct cluster_event {
     uint64_t slot;
     uint64_t lsn;
     uint8_t head_size;
-    uint8_t head[MULTIPAXOS_HEAD_MAX];
+    uint8_t head[CLUSTER_HEAD_MAX];
     struct blob *entry;
 };
 
@@ -45,7 +46,23 @@ uint32_t cluster_place(const struct cluster *c, uint16_t node);
 uint64_t cluster_network_delay(struct cluster *c);
 void cluster_network_send(struct cluster *c, uint32_t from, uint16_t node, const uint8_t *head,
                           uint8_t head_size, struct blob *entry);
-void cluster_oracle_remembered(const struct cluster *c, uint32_t place);
+
+/* What only the messages of one engine can tell. */
+struct cluster_protocol {
+    const struct engine_ops *ops;
+    size_t oracle_size;
+    /* A message leaves. Fails the test if it is none of this engine's, or says what it must not. */
+    void (*sent)(struct cluster *c, uint32_t from, uint16_t to, struct bytes head,
+                 const struct blob *entry);
+    /* A member has read its log back: is all there that it ever claimed? */
+    void (*remembered)(const struct cluster *c, uint32_t place);
+    bool (*is_heartbeat)(struct bytes head);
+};
+
+extern const struct cluster_protocol cluster_multipaxos;
+extern const struct cluster_protocol cluster_raft;
+const struct cluster_protocol *cluster_protocol_of(const struct cluster *c);
+
 uint64_t cluster_value_of(const struct blob *entry);
 
 #endif

@@ -1,10 +1,6 @@
-/* The network of the simulated cluster, its queue of events, and the oracles that see every
- * message: what was proposed at a ballot, and what a member claimed to have made durable. The one
- * invariant: events come out in the order of their times, and at equal times in the order in which
- * they went in. */
+/* The network of the simulated cluster and its queue of events. The one invariant: events come out
+ * in the order of their times, and at equal times in the order in which they went in. */
 #include "consensus/support_cluster_internal.h"
-
-#include "base/hash.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -113,84 +109,29 @@ uint64_t cluster_value_of(const struct blob *entry)
     return entry == NULL ? 0 : load_u64(entry->data);
 }
 
-/* M2: in one ballot, one value a slot; even over restarts of the proposer. */
-static void oracle_proposed(struct cluster *c, const struct multipaxos_message *message,
-                            const struct blob *entry)
+const struct cluster_protocol *cluster_protocol_of(const struct cluster *c)
 {
-    uint64_t key = hash_fold(hash_fold(message->slot, message->ballot.round), message->ballot.node);
-    for (uint32_t i = 0; i < CLUSTER_PROPOSED; i++) {
-        uint32_t at = (uint32_t)(key + i) % CLUSTER_PROPOSED;
-        if (c->proposed[at].slot == 0) {
-            c->proposed[at].slot = message->slot;
-            c->proposed[at].ballot = message->ballot;
-            c->proposed[at].value = cluster_value_of(entry);
-            return;
-        }
-        if (c->proposed[at].slot == message->slot &&
-            ballot_compare(c->proposed[at].ballot, message->ballot) == 0) {
-            if (c->proposed[at].value != cluster_value_of(entry))
-                cluster_fail(c, "two values in slot %llu and one ballot",
-                             (unsigned long long)message->slot);
-            return;
-        }
-    }
-    cluster_fail(c, "the table of proposals is full");
+    return c->options.ops == &engine_raft ? &cluster_raft : &cluster_multipaxos;
 }
 
-static void raise_ballot(struct ballot *at, struct ballot to)
+static void network_trace(const struct cluster *c, uint32_t from, uint32_t to, struct bytes head)
 {
-    if (ballot_compare(to, *at) > 0)
-        *at = to;
-}
-
-/* M4, M8: what was promised or accepted towards others must be found after any crash. */
-static void oracle_claimed(struct cluster *c, uint32_t from,
-                           const struct multipaxos_message *message)
-{
-    struct cluster_member *m = &c->members[from];
-    if (message->kind == MESSAGE_PROMISE || message->kind == MESSAGE_PREPARE)
-        raise_ballot(&m->promise_sent, message->ballot);
-    if (message->kind == MESSAGE_ACCEPTED && message->slot < CLUSTER_SLOTS)
-        raise_ballot(&m->accepted_sent[message->slot], message->ballot);
-}
-
-void cluster_oracle_remembered(const struct cluster *c, uint32_t place)
-{
-    const struct cluster_member *m = &c->members[place];
-    const struct multipaxos *p = m->engine;
-    if (!multipaxos_sound(p))
-        return; /* it knows that it forgot */
-    if (ballot_compare(p->promised, m->promise_sent) < 0)
-        cluster_fail(c, "member %u forgot a promise", place + 1);
-    for (uint64_t slot = p->chosen_upto + 1; slot < CLUSTER_SLOTS; slot++) {
-        const struct multipaxos_cell *cell = multipaxos_window_find(p, slot);
-        if (ballot_is_zero(m->accepted_sent[slot]) || (cell != NULL && cell->chosen))
-            continue;
-        if (cell != NULL && cell->accepted && c->chosen[slot] == cluster_value_of(cell->entry) + 1)
-            continue; /* what is delivered is acknowledged in any ballot without a new record */
-        if (cell == NULL || ballot_compare(cell->vbal, m->accepted_sent[slot]) < 0)
-            cluster_fail(c, "member %u forgot what it accepted at slot %llu", place + 1,
-                         (unsigned long long)slot);
-    }
+    char line[256];
+    struct text text = text_of(line, sizeof line);
+    if (!c->trace || cluster_protocol_of(c)->is_heartbeat(head))
+        return;
+    c->options.ops->describe(head, &text);
+    printf("%10.3f  %u -> %u  %s\n", (double)c->now / 1e6, from + 1, to + 1, line);
 }
 
 void cluster_network_send(struct cluster *c, uint32_t from, uint16_t node, const uint8_t *head,
                           uint8_t head_size, struct blob *entry)
 {
     uint32_t to = cluster_place(c, node);
-    struct multipaxos_message message;
-    if (!multipaxos_message_decode(bytes_of(head, head_size), 1, &message))
-        cluster_fail(c, "an engine sent a malformed message");
-    if (message.kind == MESSAGE_ACCEPT)
-        oracle_proposed(c, &message, entry);
-    oracle_claimed(c, from, &message);
-    if (c->trace && message.kind != MESSAGE_HEARTBEAT)
-        printf("%10.3f  %u -> %u  kind %u flags %x ballot %llu.%u upto %llu from %llu slot %llu\n",
-               (double)c->now / 1e6, from + 1, to + 1, message.kind, message.flags,
-               (unsigned long long)message.ballot.round, message.ballot.node,
-               (unsigned long long)message.chosen_upto, (unsigned long long)message.from,
-               (unsigned long long)message.slot);
-    if (c->filter != NULL && !c->filter(c, c->members[from].node, node, &message))
+    struct bytes bytes = bytes_of(head, head_size);
+    cluster_protocol_of(c)->sent(c, from, node, bytes, entry);
+    network_trace(c, from, to, bytes);
+    if (c->filter != NULL && !c->filter(c, c->members[from].node, node, bytes))
         return;
     network_transmit(c, from, to, head, head_size, entry);
     if (cluster_chance(c, c->options.duplicate))

@@ -1,4 +1,5 @@
 /* The ring of slots against a model: an array indexed by slot that never forgets. */
+#include "consensus/multipaxos.h"
 #include "consensus/support_cluster.h"
 
 #include <setjmp.h>

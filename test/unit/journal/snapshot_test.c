@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "base/crc32c.h"
+#include "journal/snapshot_format.h"
 #include "support_disk.h"
 
 #define CLUSTER 5
@@ -87,7 +89,8 @@ static struct writing writing;
 static struct snapshot_writer *write_start(uint64_t slot, uint64_t size)
 {
     writing = (struct writing){.content = content_of(slot, size)};
-    return snapshot_write(&config, slot, 9, &writing, writing_produce, writing_done);
+    struct snapshot_header header = {.slot = slot, .era = 9, .mark = {3, {1, 2, (uint8_t)slot}}};
+    return snapshot_write(&config, &header, &writing, writing_produce, writing_done);
 }
 
 static uint64_t write_whole(uint64_t slot, uint64_t size)
@@ -142,6 +145,8 @@ static void what_was_written_is_found_and_loaded(void **state)
         assert_int_equal(info.slot, 100 + i);
         assert_int_equal(info.era, 9);
         assert_int_equal(info.size, size);
+        assert_memory_equal(&info.mark, (&(struct snapshot_mark){3, {1, 2, (uint8_t)info.slot}}),
+                            sizeof info.mark);
         check_content(100 + i, sizes[i]);
         finish();
     }
@@ -277,6 +282,30 @@ static void the_snapshot_of_another_cluster_is_refused(void **state)
     finish();
 }
 
+/* Snapshots of version 1 had zeros where the mark is now. */
+static void a_snapshot_without_a_mark_is_still_read(void **state)
+{
+    (void)state;
+    start(48);
+    uint8_t file[SNAPSHOT_HEADER_SIZE + SNAPSHOT_FOOTER_SIZE];
+    struct snapshot_sums sums;
+    struct snapshot_header header = {.cluster = CLUSTER, .slot = 80, .era = 9};
+    snapshot_header_encode(&header, file, &sums);
+    store_u32(file + 8, 1);
+    sums.chain = crc32c(0, bytes_of(file, SNAPSHOT_HEADER_SIZE - 4));
+    store_u32(file + SNAPSHOT_HEADER_SIZE - 4, sums.chain);
+    snapshot_footer_encode(file + SNAPSHOT_HEADER_SIZE, &sums);
+    struct disk_job job = {.op = DISK_MAKE_DIRECTORY, .name = "snap"};
+    assert_int_equal(disk.world.ops->disk_run(&disk.world, &job), STATUS_OK);
+    fake_put(&disk, "snap/0000000000000050.snap", file, sizeof file);
+    struct snapshot_info info;
+    assert_int_equal(newest(&info), STATUS_OK);
+    assert_int_equal(info.slot, 80);
+    assert_int_equal(info.mark.size, 0);
+    check_content(80, 0);
+    finish();
+}
+
 static void pruning_keeps_the_newest(void **state)
 {
     (void)state;
@@ -315,15 +344,30 @@ static void on_chunk(struct snapshot_read *read, enum status status, struct byte
     snapshot_receive_chunk(transfer->receiver, bytes_of(copy, bytes.size));
 }
 
-static void on_received(void *owner, enum status status)
+/* What is read back of a file that came, and how that ended. */
+struct arriving {
+    struct outcome outcome;
+    struct content content;
+};
+
+static enum status arriving_consume(void *owner, struct bytes piece)
 {
-    *(struct outcome *)owner = (struct outcome){true, status, 0};
+    return consume(&((struct arriving *)owner)->content, piece);
+}
+
+static void on_received(void *owner, enum status status, const struct snapshot_info *info)
+{
+    ((struct arriving *)owner)->outcome = (struct outcome){true, status, info->size};
+    if (status == STATUS_OK)
+        assert_memory_equal(&info->mark, (&(struct snapshot_mark){3, {1, 2, (uint8_t)info->slot}}),
+                            sizeof info->mark);
 }
 
 /* From this disk to another; returns how it ended there. */
 static enum status send(uint64_t slot, uint64_t size, uint64_t flip, struct fake_disk *to,
                         const struct snapshot_config *there)
 {
+    const uint64_t content = 400000;
     struct transfer transfer = {.receiver = snapshot_receive(there, slot, size), .flip = flip};
     for (uint64_t offset = 0; offset < size; offset += 4096) {
         transfer.read = (struct snapshot_read){
@@ -332,11 +376,13 @@ static enum status send(uint64_t slot, uint64_t size, uint64_t flip, struct fake
         fake_drain(&disk);
         (void)fake_step(to);
     }
-    struct outcome outcome = {0};
-    snapshot_receive_end(transfer.receiver, &outcome, on_received);
+    struct arriving arriving = {.content = content_of(slot, content)};
+    snapshot_receive_end(transfer.receiver, &arriving, arriving_consume, on_received);
     fake_drain(to);
-    assert_true(outcome.called);
-    return outcome.status;
+    assert_true(arriving.outcome.called);
+    if (arriving.outcome.status == STATUS_OK)
+        assert_true(arriving.content.left == 0 && !arriving.content.wrong);
+    return arriving.outcome.status;
 }
 
 static void a_snapshot_travels_and_damage_on_the_way_is_refused(void **state)
@@ -412,6 +458,7 @@ int main(void)
         cmocka_unit_test(every_flipped_byte_is_found_and_an_older_snapshot_serves),
         cmocka_unit_test(a_snapshot_that_is_cut_or_too_long_is_damaged),
         cmocka_unit_test(the_snapshot_of_another_cluster_is_refused),
+        cmocka_unit_test(a_snapshot_without_a_mark_is_still_read),
         cmocka_unit_test(pruning_keeps_the_newest),
         cmocka_unit_test(a_snapshot_travels_and_damage_on_the_way_is_refused),
         cmocka_unit_test(a_transfer_can_be_cancelled_at_any_step),

@@ -386,7 +386,8 @@ bool fake_step(struct fake_disk *disk)
     for (uint64_t i = 0; i < 4; i++) {
         uint64_t choice = (start + i) % 4;
         struct fake_queue *q = &disk->queues[choice / 2];
-        if (choice % 2 == 0 && q->first != NULL) {
+        bool held = disk->hold_log && choice / 2 == DISK_QUEUE_LOG;
+        if (choice % 2 == 0 && q->first != NULL && !held) {
             disk->steps++;
             queue_advance(disk, q);
             return true;

@@ -64,6 +64,7 @@ struct fake_disk {
     uint32_t die;
     bool dead;
     enum status fail_status;
+    bool hold_log; /* jobs of the log's queue wait until this is taken back */
 };
 
 void fake_init(struct fake_disk *disk, uint64_t seed);

@@ -4,6 +4,8 @@
  * The one invariant: a client only holds the cluster to what it was told. */
 #include "replica/support_cluster_internal.h"
 
+#include "base/crc32c.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -270,24 +272,38 @@ void check_leases(struct cluster *c)
     }
 }
 
-void check_digests(struct cluster *c)
+static struct decided *decided_at(struct cluster *c, uint64_t slot)
 {
-    for (uint32_t i = 0; i < c->count; i++) {
-        if (c->members[i].replica == NULL)
-            continue;
-        const struct machine *machine = replica_machine(c->members[i].replica);
-        uint64_t slot = machine_slot(machine);
-        if (slot >= c->digests_capacity) {
-            uint64_t capacity = 2 * slot + 1024;
-            c->digests = realloc(c->digests, capacity * sizeof *c->digests);
-            memset(c->digests + c->digests_capacity, 0,
-                   (capacity - c->digests_capacity) * sizeof *c->digests);
-            c->digests_capacity = capacity;
-        }
-        uint64_t digest = machine_digest(machine) | 1;
-        if (c->digests[slot] == 0)
-            c->digests[slot] = digest;
-        else if (c->digests[slot] != digest)
-            violate(c, "members differ", i, slot);
+    if (slot >= c->decided_capacity) {
+        uint64_t capacity = 2 * slot + 1024;
+        c->decided = realloc(c->decided, capacity * sizeof *c->decided);
+        memset(c->decided + c->decided_capacity, 0,
+               (capacity - c->decided_capacity) * sizeof *c->decided);
+        c->decided_capacity = capacity;
     }
+    return &c->decided[slot];
+}
+
+void check_entry(struct node *m, uint64_t slot, struct blob *entry, const char *what)
+{
+    if (m->dead)
+        return;
+    struct decided *decided = decided_at(m->cluster, slot);
+    uint64_t hash = 1 + (uint64_t)crc32c(0, blob_bytes(entry)) + ((uint64_t)(entry != NULL) << 32);
+    if (decided->entry == 0)
+        decided->entry = hash;
+    else if (decided->entry != hash)
+        violate(m->cluster, what, m->place, slot);
+}
+
+void check_state(struct node *m, uint64_t slot, const struct machine *machine)
+{
+    if (m->dead)
+        return;
+    struct decided *decided = decided_at(m->cluster, slot);
+    uint64_t digest = machine_digest(machine) | 1;
+    if (decided->digest == 0)
+        decided->digest = digest;
+    else if (decided->digest != digest)
+        violate(m->cluster, "members differ", m->place, slot);
 }

@@ -57,6 +57,9 @@ static void op_arm(struct world *world, uint64_t deadline)
 static void op_send(struct world *world, uint16_t to, struct bytes head, struct blob *entry)
 {
     struct node *m = member_of(world);
+    struct message message;
+    if (message_decode(head, &message) == STATUS_OK && message.kind == MESSAGE_LOG)
+        check_entry(m, message.slot, entry, "handed out what was not chosen");
     struct cluster *c = m->cluster;
     uint32_t place = (uint32_t)to - 1;
     if (place >= c->count || !m->up[place] || c->cut[m->place][place] ||
@@ -127,6 +130,17 @@ static void on_ready(void *owner)
     (void)owner;
 }
 
+static void on_effect(void *owner, const struct effect *effect)
+{
+    if (effect->kind == EFFECT_DELIVER)
+        check_entry(owner, effect->slot, effect->entry, "another entry was delivered");
+}
+
+static void on_state(void *owner, uint64_t slot, const struct machine *machine)
+{
+    check_state(owner, slot, machine);
+}
+
 static void tell_peers(struct cluster *c)
 {
     for (uint32_t a = 0; a < c->count; a++) {
@@ -162,9 +176,13 @@ static void member_start(struct node *m)
                                     .record_bytes = 64 * 1024,
                                     .pending_bytes = CLUSTER_PENDING_BYTES,
                                     .log_keep_bytes = 1,
+                                    .observer = &m->observer,
                                     .owner = m,
                                     .on_fatal = on_fatal,
                                     .on_ready = on_ready};
+    m->observer = (struct replica_observer){
+        .owner = m, .on_effect = on_effect, .on_applied = on_state, .on_installed = on_state};
+    m->dead = false;
     m->life++;
     m->timer = TIME_NEVER;
     m->paused = false;
@@ -194,6 +212,13 @@ static void disk_free(struct fake_disk *disk)
     free(disk);
 }
 
+static const struct engine_ops *engine = &engine_multipaxos;
+
+void cluster_use_engine(const struct engine_ops *ops)
+{
+    engine = ops;
+}
+
 struct cluster *cluster_new(uint64_t seed, uint32_t members)
 {
     struct cluster *c = calloc(1, sizeof *c);
@@ -208,7 +233,7 @@ struct cluster *cluster_new(uint64_t seed, uint32_t members)
         m->identity = (struct identity){.cluster = 77,
                                         .disk = 1000 + i,
                                         .era = 1,
-                                        .engine = engine_multipaxos.id,
+                                        .engine = engine->id,
                                         .self = (uint16_t)(i + 1),
                                         .members_count = members};
         for (uint32_t k = 0; k < members; k++) {
@@ -253,6 +278,8 @@ void cluster_crash(struct cluster *c, uint32_t member, bool power)
     if (power)
         fake_crash(left);
     memset(m->up, 0, sizeof m->up);
+    m->dead = true;
+    replica_halt(m->replica);
     fake_drain(m->disk);
     replica_close(m->replica);
     disk_free(m->disk);
@@ -294,7 +321,7 @@ void cluster_free(struct cluster *c)
         c->clients = client->next;
         free(client);
     }
-    free(c->digests);
+    free(c->decided);
     free(c);
 }
 
@@ -343,7 +370,6 @@ void cluster_run(struct cluster *c, uint64_t ns)
             if (c->members[i].failed)
                 cluster_crash(c, i, false); /* a member whose disk failed ends */
         }
-        check_digests(c);
         if (c->now % (10 * MS) == 0)
             check_leases(c);
     }
@@ -416,6 +442,11 @@ void cluster_set_loss(struct cluster *c, uint32_t percent)
 void cluster_slow_disk(struct cluster *c, uint32_t member, uint64_t pause)
 {
     c->members[member].disk_pause = pause;
+}
+
+void cluster_hold_log(struct cluster *c, uint32_t member, bool hold)
+{
+    c->members[member].disk->hold_log = hold;
 }
 
 void cluster_break_disk(struct cluster *c, uint32_t member)
@@ -528,6 +559,30 @@ uint64_t cluster_slot(struct cluster *c, uint32_t member)
 uint64_t cluster_journal_pending(struct cluster *c, uint32_t member)
 {
     return journal_pending_bytes(c->members[member].replica->journal);
+}
+
+void cluster_ask_log(struct cluster *c, uint32_t from, uint32_t member, uint64_t slot)
+{
+    struct node *m = &c->members[member];
+    uint8_t raw[MESSAGE_HEAD_MAX];
+    struct writer w = writer_of(raw, sizeof raw);
+    struct message ask = {.kind = MESSAGE_FETCH,
+                          .disk = c->members[from].identity.disk,
+                          .id = prng_next(&c->prng),
+                          .slot = slot};
+    message_encode(&w, &ask);
+    m->events.on_message(m->events.owner, (uint16_t)(from + 1), writer_bytes(&w), NULL);
+}
+
+bool cluster_snapshot_under_way(struct cluster *c, uint32_t member)
+{
+    return c->members[member].replica->snapshots.slot_begun != 0;
+}
+
+uint64_t cluster_unwritten(struct cluster *c, uint32_t member)
+{
+    const struct snapshot_receiver *receiver = c->members[member].replica->catchup.fetch.receiver;
+    return receiver == NULL ? 0 : snapshot_receive_unwritten(receiver);
 }
 
 uint64_t cluster_acknowledged(const struct cluster *c)

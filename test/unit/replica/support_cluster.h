@@ -16,6 +16,8 @@
 
 struct cluster;
 
+/* Every cluster from now on runs over this engine. */
+void cluster_use_engine(const struct engine_ops *ops);
 /* `members` whole replicas over fresh disks, started. */
 struct cluster *cluster_new(uint64_t seed, uint32_t members);
 void cluster_free(struct cluster *cluster);
@@ -47,6 +49,8 @@ void cluster_set_snapshot_slots(struct cluster *cluster, uint64_t slots);
 void cluster_set_value_size(struct cluster *cluster, uint32_t size_max);
 /* Each step of this disk takes up to `pause` longer, until the cluster is healed. */
 void cluster_slow_disk(struct cluster *cluster, uint32_t member, uint64_t pause);
+/* The log of this member waits for its disk, the rest of it goes on. */
+void cluster_hold_log(struct cluster *cluster, uint32_t member, bool hold);
 /* One of the next writes of this disk fails. */
 void cluster_break_disk(struct cluster *cluster, uint32_t member);
 /* A bit of the newest snapshot of a dead member rots, if it has an older one to fall back to. */
@@ -68,8 +72,13 @@ void cluster_transfer(struct cluster *cluster, uint32_t member, uint32_t to);
 struct replica *cluster_replica(struct cluster *cluster, uint32_t member);
 /* The slot that a live member applied last. */
 uint64_t cluster_slot(struct cluster *cluster, uint32_t member);
+/* A live member is asked for its log from a slot on, as if by a member that lags. */
+void cluster_ask_log(struct cluster *cluster, uint32_t from, uint32_t member, uint64_t slot);
 /* Bytes that wait for the disk of a live member. */
 uint64_t cluster_journal_pending(struct cluster *cluster, uint32_t member);
+bool cluster_snapshot_under_way(struct cluster *cluster, uint32_t member);
+/* Bytes of a snapshot that it has received and not written yet. */
+uint64_t cluster_unwritten(struct cluster *cluster, uint32_t member);
 uint64_t cluster_acknowledged(const struct cluster *cluster);
 uint64_t cluster_reads_checked(const struct cluster *cluster);
 /* The first thing that was found wrong; NULL if nothing was. */

@@ -16,12 +16,14 @@ struct node {
     struct fake_disk *disk;
     struct identity identity;
     struct replica *replica; /* NULL: dead */
+    struct replica_observer observer;
     struct world_events events;
     uint64_t timer;     /* deadline; TIME_NEVER: none */
     uint64_t disk_next; /* when the disk takes its next step */
     uint64_t life; /* grows with each start: messages of an earlier life are not for this one */
     bool paused;
     bool failed;
+    bool dead;                             /* what is taken apart is not seen by anybody */
     uint64_t disk_pause;                   /* a slow disk: at most so much longer for each step */
     uint64_t timers;                       /* how often its timer fired */
     bool up[CLUSTER_MEMBERS_MAX];          /* what on_peer said last */
@@ -64,6 +66,12 @@ struct client_lease {
     bool revoking;        /* unless the client took it back */
 };
 
+/* Zeros: nobody has applied it yet. */
+struct decided {
+    uint64_t digest; /* of the state behind it */
+    uint64_t entry;  /* its hash */
+};
+
 struct cluster {
     struct prng prng;
     struct mem mem;
@@ -87,8 +95,8 @@ struct cluster {
     int64_t lease_next;
     uint32_t leases_count;
     struct client_lease leases[LEASES_MAX];
-    uint64_t *digests; /* by slot: what the first member that applied it had; 0: nobody has */
-    uint64_t digests_capacity;
+    struct decided *decided; /* by slot: what the first member that applied it had */
+    uint64_t decided_capacity;
     uint64_t leases_lived;
     uint64_t installed; /* snapshots that came from others */
     char violation[640];
@@ -97,8 +105,11 @@ struct cluster {
 /* Notes the first thing that is wrong. */
 void violate(struct cluster *c, const char *what, uint64_t a, uint64_t b);
 struct bytes key_of(uint32_t key, char raw[8]);
-/* No lease ends before its time, on any member; and everybody has the same state at each slot. */
+/* No lease ends before its time, on any member. */
 void check_leases(struct cluster *c);
-void check_digests(struct cluster *c);
+/* Everybody delivers the same entry at a slot, is in the same state behind it, and hands out no
+ * other. */
+void check_entry(struct node *m, uint64_t slot, struct blob *entry, const char *what);
+void check_state(struct node *m, uint64_t slot, const struct machine *machine);
 
 #endif

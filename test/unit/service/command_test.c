@@ -88,6 +88,22 @@ static void damaged_commands_decode_to_something_or_nothing(void **state)
     fixture_release(&f);
 }
 
+/* A few bytes that claim to hold many leases must not make anybody reserve room for them. */
+static void a_count_is_believed_only_as_far_as_bytes_follow(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    buffer_u16(&f.buffer, COMMAND_LEASE_EXPIRE);
+    buffer_u16(&f.buffer, 1);
+    buffer_u64(&f.buffer, 1);
+    buffer_varint(&f.buffer, 1u << 20);
+    struct command decoded;
+    assert_int_equal(command_decode(buffer_bytes(&f.buffer), &f.arena, &decoded), STATUS_INVALID);
+    assert_true(f.mem.used < 1u << 20);
+    fixture_release(&f);
+}
+
 static void unknown_kinds_are_unsupported_and_deep_nesting_is_invalid(void **state)
 {
     (void)state;
@@ -247,6 +263,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_decoded_command_encodes_to_the_same_bytes_and_no_cut_decodes),
         cmocka_unit_test(damaged_commands_decode_to_something_or_nothing),
+        cmocka_unit_test(a_count_is_believed_only_as_far_as_bytes_follow),
         cmocka_unit_test(unknown_kinds_are_unsupported_and_deep_nesting_is_invalid),
         cmocka_unit_test(no_transaction_touches_a_key_twice),
         cmocka_unit_test(operations_are_counted_as_etcd_counts_them),

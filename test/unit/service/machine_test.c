@@ -307,8 +307,10 @@ static void only_the_keeper_of_now_expires_leases(void **state)
     feed_apply(&feed, &keeper);
     assert_int_equal(feed.keeper_round, 6);
     int64_t ids[1] = {7};
+    uint64_t generations[1] = {1};
     struct command expire = {.kind = COMMAND_LEASE_EXPIRE};
     expire.expire.ids = ids;
+    expire.expire.generations = generations;
     expire.expire.count = 1;
     expire.expire.node = 2;
     expire.expire.round = 5;
@@ -328,6 +330,36 @@ static void only_the_keeper_of_now_expires_leases(void **state)
     feed_release(&feed);
 }
 
+static void an_expiry_does_not_end_a_lease_that_was_granted_anew(void **state)
+{
+    (void)state;
+    struct feed feed;
+    feed_init(&feed);
+    struct command keeper = {.kind = COMMAND_KEEPER, .keeper = {1, 6}};
+    struct command grant = {.kind = COMMAND_LEASE_GRANT, .lease = {7, 60}};
+    struct command revoke = {.kind = COMMAND_LEASE_REVOKE, .lease = {7, 0}};
+    feed_apply(&feed, &keeper);
+    feed_apply(&feed, &grant);
+    struct lease_info info;
+    assert_true(store_lease_get(machine_store(feed.machine), 7, &info));
+    int64_t ids[1] = {7};
+    uint64_t generations[1] = {info.generation};
+    struct command expire = {.kind = COMMAND_LEASE_EXPIRE};
+    expire.expire.ids = ids;
+    expire.expire.generations = generations;
+    expire.expire.count = 1;
+    expire.expire.node = 1;
+    expire.expire.round = 6;
+    feed_apply(&feed, &revoke); /* while the keeper's word is on its way */
+    feed_apply(&feed, &grant);
+    feed_apply(&feed, &expire);
+    assert_true(store_lease_get(machine_store(feed.machine), 7, &info));
+    generations[0] = info.generation;
+    feed_apply(&feed, &expire);
+    assert_false(store_lease_get(machine_store(feed.machine), 7, &info));
+    feed_release(&feed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -341,6 +373,7 @@ int main(void)
         cmocka_unit_test(a_member_that_is_alone_with_its_digest_learns_it),
         cmocka_unit_test(a_full_store_takes_deletions_but_no_puts),
         cmocka_unit_test(only_the_keeper_of_now_expires_leases),
+        cmocka_unit_test(an_expiry_does_not_end_a_lease_that_was_granted_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -132,8 +132,12 @@ static struct command random_lease(struct prng *prng, struct arena *arena)
         int64_t *ids = arena_alloc(arena, 2 * sizeof *ids);
         ids[0] = 1 + (int64_t)prng_below(prng, 5);
         ids[1] = 1 + (int64_t)prng_below(prng, 5);
+        uint64_t *generations = arena_alloc(arena, 2 * sizeof *generations);
+        generations[0] = 1 + prng_below(prng, 20);
+        generations[1] = 1 + prng_below(prng, 20);
         command.kind = COMMAND_LEASE_EXPIRE;
         command.expire.ids = ids;
+        command.expire.generations = generations;
         command.expire.count = 2;
         command.expire.node = (uint16_t)prng_below(prng, 3);
         command.expire.round = prng_below(prng, 5);

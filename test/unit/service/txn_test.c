@@ -30,6 +30,24 @@ static struct compare compare_value(const char *key, enum compare_result result,
                             .value = bytes_text(value)};
 }
 
+static void every_condition_counts(void **state)
+{
+    (void)state;
+    struct feed feed;
+    feed_init(&feed);
+    feed_put(&feed, "a", "x");
+    for (int wrong = 0; wrong <= 3; wrong++) {
+        struct compare compares[3];
+        for (int i = 0; i < 3; i++)
+            compares[i] = compare_value("a", COMPARE_EQUAL, i == wrong ? "y" : "x");
+        struct command command = {.kind = COMMAND_TXN};
+        command.txn.compares = compares;
+        command.txn.compares_count = 3;
+        assert_int_equal(feed_apply(&feed, &command)->txn.succeeded, wrong == 3);
+    }
+    feed_release(&feed);
+}
+
 static void every_target_is_compared_with_every_operator(void **state)
 {
     (void)state;
@@ -293,6 +311,7 @@ static void a_transaction_that_changes_nothing_makes_no_revision(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_condition_counts),
         cmocka_unit_test(every_target_is_compared_with_every_operator),
         cmocka_unit_test(a_missing_key_has_zeros_but_no_value),
         cmocka_unit_test(a_range_compares_every_key_and_an_empty_one_a_missing_key),

@@ -394,6 +394,48 @@ static void bad_queries_are_refused(void **state)
     fixture_release(&f);
 }
 
+static void every_change_changes_the_digest(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f, 0);
+    uint64_t seen[6] = {store_digest(f.store)};
+    put_text(f.store, "a", "x");
+    seen[1] = store_digest(f.store);
+    delete_text(f.store, "a");
+    seen[2] = store_digest(f.store);
+    assert_int_equal(store_lease_grant(f.store, 5, 60), REFUSAL_NONE);
+    seen[3] = store_digest(f.store);
+    assert_int_equal(store_compact(f.store, store_revision(f.store)), REFUSAL_NONE);
+    seen[4] = store_digest(f.store);
+    store_begin(f.store);
+    assert_int_equal(store_lease_revoke(f.store, 5), REFUSAL_NONE);
+    store_commit(f.store);
+    seen[5] = store_digest(f.store);
+    for (size_t i = 1; i < sizeof seen / sizeof seen[0]; i++)
+        assert_true(seen[i] != seen[i - 1]);
+    fixture_release(&f);
+}
+
+/* Found under AddressSanitizer: keys that had left the tree were looked at after they were freed.
+ */
+static void a_store_can_be_freed_in_the_middle_of_squeezing(void **state)
+{
+    (void)state;
+    for (uint32_t steps = 0; steps < 12; steps++) {
+        struct fixture f;
+        fixture_init(&f, 0);
+        for (int i = 0; i < 5; i++)
+            put_text(f.store, "a", "x");
+        delete_text(f.store, "a");
+        put_text(f.store, "b", "x");
+        assert_int_equal(store_compact(f.store, store_revision(f.store)), REFUSAL_NONE);
+        for (uint32_t i = 0; i < steps; i++)
+            store_work(f.store, 1);
+        fixture_release(&f);
+    }
+}
+
 static void compaction_gives_memory_back(void **state)
 {
     (void)state;
@@ -519,6 +561,8 @@ int main(void)
         cmocka_unit_test(an_open_transaction_sees_its_own_writes),
         cmocka_unit_test(a_sort_without_an_order_is_of_what_the_limit_left),
         cmocka_unit_test(bad_queries_are_refused),
+        cmocka_unit_test(every_change_changes_the_digest),
+        cmocka_unit_test(a_store_can_be_freed_in_the_middle_of_squeezing),
         cmocka_unit_test(compaction_gives_memory_back),
         cmocka_unit_test(compacting_all_the_time_keeps_the_store_small),
         cmocka_unit_test(leases_say_what_they_refuse),

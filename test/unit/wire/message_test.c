@@ -18,8 +18,10 @@ static struct message sample(enum message_kind kind)
         break;
     case MESSAGE_FORWARD:
         break;
-    case MESSAGE_FETCH:
     case MESSAGE_LOG:
+        m.inner = bytes_text("the head of its record");
+        /* fall through */
+    case MESSAGE_FETCH:
         m.id = 7;
         m.slot = UINT64_MAX;
         break;
@@ -91,9 +93,12 @@ static void every_truncation_and_extension_is_refused(void **state)
         struct message sent = sample((enum message_kind)kind);
         struct message got;
         struct bytes whole = encode(&sent, raw);
-        for (size_t size = 0; size < whole.size; size++)
+        size_t fixed = whole.size - sent.inner.size; /* what is inner has no size of its own */
+        for (size_t size = 0; size < fixed; size++)
             assert_int_not_equal(message_decode(bytes_of(raw, size), &got), STATUS_OK);
         raw[whole.size] = 0;
+        if (sent.inner.size > 0)
+            continue;
         assert_int_equal(message_decode(bytes_of(raw, whole.size + 1), &got), STATUS_INVALID);
     }
 }
