@@ -211,7 +211,7 @@ static void draw_cluster(struct prng *prng, struct sim_options *o)
     static const uint8_t sizes[] = {1, 1, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3,
                                     3, 4, 4, 5, 5, 5, 5, 5, 6, 7, 7, 3};
     o->members = sizes[prng_below(prng, sizeof sizes)];
-    o->safety_ns = draw_between(prng, 4 * SECONDS, 11 * SECONDS);
+    o->safety_ns = draw_between(prng, 3 * SECONDS, 8 * SECONDS);
     o->liveness_ns = 200 * SECONDS;
     o->heartbeat_ns = draw_between(prng, 40 * MS, 150 * MS);
     o->election_ns = o->heartbeat_ns * draw_between(prng, 5, 10);
@@ -272,7 +272,7 @@ static void draw_limits(struct prng *prng, struct sim_options *o)
     o->snapshot_bytes = draw_percent(prng, 80) ? 0 : draw_logarithmic(prng, 2000, 200000);
     o->pending_bytes = draw_percent(prng, 50) ? 0 : draw_logarithmic(prng, 20000, 400000);
     o->log_keep_bytes = draw_logarithmic(prng, 1, 500000);
-    o->quota_bytes = UINT64_MAX;
+    o->quota_bytes = draw_percent(prng, 85) ? UINT64_MAX : draw_logarithmic(prng, 20000, 400000);
 }
 
 static void draw_workload(struct prng *prng, struct sim_options *o)
