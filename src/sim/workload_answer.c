@@ -167,7 +167,12 @@ bool ask_answered(struct ask *ask, enum status status, enum refusal refusal)
         w->counts.operations++;
     if (refusal == REFUSAL_NO_SPACE)
         w->clients[ask->client].chores = 3;
-    return status == STATUS_OK && refusal == REFUSAL_NONE;
+    bool success = status == STATUS_OK && refusal == REFUSAL_NONE;
+    if (success && ask->recorded) {
+        w->recorded_puts += ask->kind == ASK_WRITE && ask->command.kind == COMMAND_PUT;
+        w->recorded_reads += ask->kind == ASK_READ;
+    }
+    return success;
 }
 
 static void remember(struct client *client, struct bytes value, int64_t mod)

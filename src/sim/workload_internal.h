@@ -141,6 +141,8 @@ struct workload {
     uint64_t *progress;        /* by place: when the newest write that succeeded was asked for */
     uint32_t asked[ASK_KINDS]; /* in the end, of members that have shown that they work */
     uint32_t heard[ASK_KINDS]; /* answered, at any time */
+    uint32_t recorded_puts;    /* succeeded, and the history must know of them */
+    uint32_t recorded_reads;
     struct workload_counts counts;
 };
 
