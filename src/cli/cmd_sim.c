@@ -184,6 +184,20 @@ static void draw(const struct campaign *c, uint64_t task, struct sim_options *op
     apply_sets(c->flags, options);
 }
 
+static bool choose_oracle(const struct campaign *c)
+{
+    if (c->without == NULL)
+        return true;
+    for (size_t i = 0; sim_oracle(i) != NULL; i++) {
+        if (strcmp(sim_oracle(i), c->without) == 0)
+            return true;
+    }
+    fprintf(stderr, "synod sim: --without %s: no such oracle. There are:\n", c->without);
+    for (size_t i = 0; sim_oracle(i) != NULL; i++)
+        fprintf(stderr, "  %s\n", sim_oracle(i));
+    return false;
+}
+
 static bool choose_engines(struct campaign *c)
 {
     const char *name = options_string(c->flags, "engine");
@@ -487,7 +501,7 @@ int cmd_sim(int argc, char **argv)
         options_complain(&spec, "--plant %s: no such bug, or this build has none", c->plant);
     else if (!choose_engines(c))
         options_complain(&spec, "--engine: there is no such engine");
-    else if (apply_sets(&options, &probe))
+    else if (choose_oracle(c) && apply_sets(&options, &probe))
         code = seed[0] != '\0' ? run_one(c, seed) : run_many(c);
     options_release(&options);
     return code;

@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "base/panic.h"
+#include "base/planted.h"
 
 #include <string.h>
 
@@ -106,6 +107,11 @@ static void multipaxos_on_start(struct multipaxos *p, struct effects *fx)
     p->read_id = hash_fold(hash_fold(p->config.seed, p->now), fx->lsn_last.value);
     if (p->restate)
         multipaxos_persist_hard(p, fx);
+    if (planted(MULTIPAXOS_DELIVERS_AGAIN)) {
+        const struct multipaxos_cell *last = multipaxos_window_find(p, p->chosen_upto);
+        if (last != NULL)
+            effects_deliver(fx, last->slot, (struct bytes){0}, last->entry);
+    }
     multipaxos_election_start(p, fx);
 }
 
@@ -272,10 +278,16 @@ static void multipaxos_tell_role(struct multipaxos *p, struct effects *fx)
         return;
     if (leader != NODE_NONE)
         p->leader_changes++;
+    struct ballot ballot = p->promised;
+    if (planted(MULTIPAXOS_LEADER_TOLD_EARLY) && role == ROLE_FOLLOWER &&
+        leader != p->told_leader && !ballot_is_zero(p->told_ballot))
+        ballot = p->told_ballot;
+    if (planted(MULTIPAXOS_NO_LEADER_NO_BALLOT) && !ballot_matters)
+        ballot = (struct ballot){0};
     p->told_role = role;
     p->told_leader = leader;
-    p->told_ballot = p->promised;
-    effects_role(fx, role, leader, p->promised);
+    p->told_ballot = ballot;
+    effects_role(fx, role, leader, ballot);
 }
 
 static void multipaxos_step(void *engine, const struct input *input, struct effects *fx)

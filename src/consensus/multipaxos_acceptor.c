@@ -135,6 +135,8 @@ void multipaxos_accept(struct multipaxos *p, struct multipaxos_cell *cell, struc
     if (cell->accepted && multipaxos_entries_equal(cell->entry, entry)) {
         cell->lsn = effects_persist(fx, RECORD_ACCEPT, cell->slot, head, NULL);
     } else {
+        if (planted(MULTIPAXOS_SLOT_RESERVED) && multipaxos_leads(p))
+            effects_persist(fx, RECORD_ENTRY, cell->slot, head, NULL);
         cell->lsn = effects_persist(fx, RECORD_ENTRY, cell->slot, head, entry);
         multipaxos_window_store(p, cell, entry);
     }

@@ -87,7 +87,10 @@ void multipaxos_pump_deliveries(struct multipaxos *p, struct effects *fx)
             return;
         if (!multipaxos_may_add(p, fx, MULTIPAXOS_RESERVE))
             return;
-        effects_deliver(fx, cell->slot, (struct bytes){0}, cell->entry);
+        const struct multipaxos_cell *told = cell;
+        if (planted(MULTIPAXOS_BARRIER_REPEATS) && multipaxos_leads(p) && cell->slot == p->barrier)
+            told = multipaxos_window_find(p, p->chosen_upto);
+        effects_deliver(fx, cell->slot, (struct bytes){0}, (told ? told : cell)->entry);
         multipaxos_window_deliver(p);
     }
 }

@@ -49,7 +49,7 @@ void multipaxos_on_read(struct multipaxos *p, uint64_t token, struct effects *fx
 static void read_answer(struct multipaxos *p, struct multipaxos_read *read, struct effects *fx)
 {
     if (read->from == NODE_NONE) {
-        effects_read_ok(fx, read->token, read->slot);
+        effects_read_ok(fx, read->token, planted(MULTIPAXOS_READ_OWN_SLOT) ? 0 : read->slot);
     } else {
         struct multipaxos_message message = multipaxos_compose(p, MESSAGE_READ_INDEX_OK);
         message.id = read->id;

@@ -43,7 +43,8 @@ typedef void (*journal_replay_fn)(void *owner, const struct journal_record *reco
 
 /* Makes the log of a new member: the directory "log" and an empty first segment. To be called
  * before the member's identity is written, so that an identity without a log is a loss and not a
- * start that was interrupted. If there is a log, it is checked and stays. */
+ * start that was interrupted. A log without records is what such a start left, and stays; one with
+ * records is CORRUPT: it belongs to a member that has lost its identity, its engine with it. */
 enum status journal_create(struct world *world, struct mem *mem, uint64_t cluster, uint64_t member,
                            struct text *error) MUST_CHECK;
 /* OK: there is a log. CORRUPT, and what to do: a member that exists has lost it. */

@@ -316,26 +316,34 @@ enum status journal_recover(struct journal *journal, journal_replay_fn replay, s
     return status;
 }
 
-static void replay_nothing(void *owner, const struct journal_record *record)
+static void on_used(void *owner, const struct journal_record *record)
 {
-    (void)owner;
     (void)record;
+    *(bool *)owner = true;
 }
 
 enum status journal_create(struct world *world, struct mem *mem, uint64_t cluster, uint64_t member,
                            struct text *error)
 {
+    bool used = false;
     struct journal *journal = mem_zero(mem, sizeof *journal);
     journal->config = (struct journal_config){.world = world,
                                               .mem = mem,
                                               .cluster = cluster,
                                               .member = member,
                                               .segment_size = FIRST_SEGMENT_SIZE,
-                                              .snapshot_slot = UINT64_MAX};
+                                              .snapshot_slot = UINT64_MAX,
+                                              .owner = &used};
     positions_init(&journal->positions, mem);
-    enum status status = journal_recover(journal, replay_nothing, error);
+    enum status status = journal_recover(journal, on_used, error);
     journal_close(journal);
-    return status;
+    if (status != STATUS_OK || !used)
+        return status;
+    text_add(error,
+             "the identity of this member is gone: there are records in its log, but there is "
+             "no file \"identity\" in its data directory; put it back, if there is a copy.");
+    text_add(error, scan_remedy);
+    return STATUS_CORRUPT;
 }
 
 static void on_expected(void *owner, const char *name)

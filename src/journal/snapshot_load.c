@@ -95,6 +95,10 @@ static enum status remove_leftovers(const struct found *found, struct text *erro
             return status;
         }
     }
+    if (planted(JOURNAL_LEFTOVER_REFUSED) && found->leftovers.size > 0) {
+        text_add(error, "a snapshot was not finished");
+        return STATUS_CORRUPT;
+    }
     return STATUS_OK;
 }
 

@@ -51,16 +51,28 @@ static void fetch_ask(struct replica *r)
     replica_send(r, f->from, &ask, NULL);
 }
 
+/* Engines take one peer after the other, but what they say while a fetch is active is not heard:
+ * always the same few could be named when it is over. So those that did not answer are passed over
+ * until another one is named, or nobody else for a whole round. */
+static bool skip_source(struct replica *r, uint16_t from)
+{
+    struct catchup *c = &r->catchup;
+    bool in_vain = !planted(REPLICA_SOURCES_IN_STEP) &&
+                   c->in_vain & configuration_bit(&r->configuration, from);
+    if (in_vain && ++c->skipped < r->configuration.count)
+        return true;
+    if (in_vain)
+        c->in_vain = 0;
+    c->skipped = 0;
+    return false;
+}
+
 void catchup_start(struct replica *r, uint16_t from, uint64_t slot)
 {
     struct fetch *f = &r->catchup.fetch;
     if (f->active || replica_clock(r) < r->catchup.retry_ns)
         return;
-    /* Engines take one peer after the other, but what they say while a fetch is active is not
-     * heard: always the same one could be named when it is over. */
-    bool again = from == r->catchup.in_vain;
-    r->catchup.in_vain = NODE_NONE;
-    if (again)
+    if (skip_source(r, from))
         return;
     *f = (struct fetch){.active = true, .from = from, .id = r->catchup.id_next++, .slot = slot};
     fetch_ask(r);
@@ -71,6 +83,7 @@ static void fetch_on_log(struct replica *r, const struct message *m, struct blob
     struct fetch *f = &r->catchup.fetch;
     if (m->slot != f->slot || f->receiver != NULL)
         return;
+    r->catchup.in_vain = 0;
     f->slot++;
     f->deadline = replica_clock(r) + FETCH_TIMEOUT_NS;
     if (m->slot == machine_slot(r->machine) + 1)
@@ -222,13 +235,18 @@ static void serve_snapshot(struct serve *s)
 }
 
 /* The log does not have it (it was trimmed, or an installed snapshot left a hole): the snapshot
- * may. */
+ * may. If not, that place of the log is damaged, and what was applied out of it is all that is left
+ * of it here. */
 static void serve_without_log(struct serve *s, uint64_t slot)
 {
-    if (s->replica->snapshots.slot >= slot)
+    struct replica *r = s->replica;
+    if (r->snapshots.slot >= slot) {
         serve_snapshot(s);
-    else
-        serve_nothing(s);
+        return;
+    }
+    if (!planted(REPLICA_DAMAGE_NOT_REPLACED))
+        snapshots_demand(r);
+    serve_nothing(s);
 }
 
 static void on_log_read(struct journal_read *read, enum status status,
@@ -357,8 +375,8 @@ void catchup_on_message(struct replica *r, uint16_t from, const struct message *
 void catchup_tick(struct replica *r, uint64_t now)
 {
     struct fetch *f = &r->catchup.fetch;
-    if (f->active && !f->installing && now >= f->deadline) {
-        r->catchup.in_vain = f->from;
+    if (f->active && !f->installing && now >= f->deadline && !planted(REPLICA_FETCH_SPINS)) {
+        r->catchup.in_vain |= configuration_bit(&r->configuration, f->from);
         fetch_end(r);
     }
 }

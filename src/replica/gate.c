@@ -79,6 +79,8 @@ void gate_open(struct replica *r, uint64_t lsn_durable)
 
 void gate_clear(struct replica *r)
 {
+    if (planted(REPLICA_STOP_LEAKS))
+        return;
     list_each (at, &r->gate.held)
         gate_release(r, container_of(at, struct held_message, link));
 }

@@ -163,8 +163,9 @@ struct serve {
 struct catchup {
     struct fetch fetch;
     uint64_t id_next;
-    uint64_t retry_ns; /* nothing is fetched before: the last snapshot was of no use */
-    uint16_t in_vain;  /* this one did not answer: another one may, if the engine names one */
+    uint64_t retry_ns;  /* nothing is fetched before: the last snapshot was of no use */
+    member_set in_vain; /* these did not answer */
+    uint32_t skipped;   /* so often one of them was named since */
     struct serve serves[MEMBERS_MAX]; /* by place in the configuration */
     uint64_t log_from;                /* entries of the log are handed out from this slot on, */
     uint64_t log_upto;                /* and up to this one: what was applied there is durable */
@@ -181,6 +182,7 @@ struct snapshots {
     struct snapshot_mark mark_begun;
     uint64_t bytes_since; /* of entries applied since */
     uint64_t slot_begun;  /* of the one being written; 0: none */
+    bool demanded;        /* whatever the log has grown */
     struct machine_saver *saver;
     struct snapshot_writer *writer; /* NULL: none is being written */
     uint64_t retry_ns;              /* after a failure: not again before */
@@ -345,6 +347,8 @@ uint64_t catchup_wake(const struct replica *r);
 void catchup_release(struct replica *r);
 
 /* snapshots.c */
+/* As soon as possible: what the log held of applied slots is lost. */
+void snapshots_demand(struct replica *r);
 void snapshots_consider(struct replica *r);
 void snapshots_on_durable(struct replica *r, uint64_t lsn);
 void snapshots_published(struct replica *r, const struct snapshot_info *info);

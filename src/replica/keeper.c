@@ -4,7 +4,8 @@
  * each lease gets its full time to live again, so nobody loses one to a change of leader. When a
  * clock runs out the keeper proposes the lease's end, tagged with its ballot; the machine ignores
  * that if it is the keeper no more. The one invariant: a renewal or an expiry counts only under a
- * leadership that a quorum confirmed after it was asked for. */
+ * leadership that a quorum confirmed after it was asked for, and a lease is gone when the log says
+ * so: a keeper that slept may find clocks run out that others have wound since. */
 #include "replica/internal.h"
 
 #include "base/panic.h"
@@ -182,35 +183,52 @@ static void asks_dispatch(struct replica *r)
     }
 }
 
-static void answer_value(struct replica *r, struct request *request)
+static void answer_value(struct replica *r, struct request *request, struct lease_clock *clock)
 {
-    struct lease_clock *clock = map_get(&r->keeper.clocks, (uint64_t)request->lease);
-    uint64_t now = replica_clock(r);
-    bool alive = clock != NULL && !clock->expiring && clock->due.key > now;
     bool renew = request->kind == REQUEST_RENEW;
-    if (planted(REPLICA_RENEW_EXPIRED))
-        alive = clock != NULL;
-    if (alive && renew)
-        clock_wind(r, clock);
-    request->value.ttl_granted = clock == NULL ? 0 : clock->ttl;
-    if (alive)
-        request->value.ttl = renew ? clock->ttl : (int64_t)((clock->due.key - now) / SECOND);
-    else
-        request->value.ttl = renew ? 0 : (clock == NULL ? -1 : 0);
-}
-
-void keeper_answer(struct replica *r, struct request *request)
-{
-    if (!keeping(r)) {
-        /* Confirmed as leader, but the log has not made it keeper yet: ask again shortly, in front
-         * of the others, for it has waited longest. */
-        list_remove(&request->link);
-        request->sequence = 0;
-        list_push(r->keeper.asks.next, &request->link);
-        r->keeper.ask_retry_ns = replica_clock(r) + 5 * MILLISECOND;
+    if (clock == NULL) {
+        request->value.ttl_granted = 0;
+        request->value.ttl = renew ? 0 : -1;
         return;
     }
-    answer_value(r, request);
+    if (planted(REPLICA_GONE_BY_CLOCK) && clock->due.key <= replica_clock(r)) {
+        request->value.ttl = 0;
+        return;
+    }
+    if (renew)
+        clock_wind(r, clock);
+    uint64_t now = replica_clock(r);
+    uint64_t left = clock->due.key > now ? clock->due.key - now : 0;
+    request->value.ttl_granted = clock->ttl;
+    request->value.ttl = renew ? clock->ttl : (int64_t)(left / SECOND);
+}
+
+static bool ending(const struct replica *r, const struct lease_clock *clock)
+{
+    if (planted(REPLICA_RENEW_EXPIRED) || planted(REPLICA_GONE_BY_CLOCK))
+        return false;
+    return clock->expiring || clock->due.key <= replica_clock(r);
+}
+
+/* In front of the others, for it has waited longest. */
+static void answer_later(struct replica *r, struct request *request)
+{
+    list_remove(&request->link);
+    request->sequence = 0;
+    list_push(r->keeper.asks.next, &request->link);
+    r->keeper.ask_retry_ns = replica_clock(r) + 5 * MILLISECOND;
+}
+
+/* Asked too early if the leader is confirmed, but the log has not made it keeper yet; and if the
+ * lease's clock has run out: its end is on its way to the log, unless another keeper wound it. */
+void keeper_answer(struct replica *r, struct request *request)
+{
+    struct lease_clock *clock = map_get(&r->keeper.clocks, (uint64_t)request->lease);
+    if (!keeping(r) || (clock != NULL && ending(r, clock))) {
+        answer_later(r, request);
+        return;
+    }
+    answer_value(r, request, clock);
     request_finish(request, STATUS_OK, NULL);
 }
 

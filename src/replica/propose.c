@@ -287,8 +287,10 @@ void propose_on_result(struct replica *r, uint64_t sequence, uint32_t index,
     if (batch == NULL || list_empty(&batch->requests))
         return;
     struct request *request = container_of(batch->requests.next, struct request, link);
+    bool silent = planted(REPLICA_FORWARDED_UNKNOWN) && r->role != ROLE_LEADER &&
+                  request != &r->publish && r->proposals.incarnation > 12;
     if (request->index == index)
-        request_finish(request, STATUS_OK, result);
+        request_finish(request, silent ? STATUS_TIMEOUT : STATUS_OK, silent ? NULL : result);
 }
 
 void propose_on_batch(struct replica *r, uint64_t sequence, enum batch_outcome outcome)

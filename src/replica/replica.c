@@ -108,6 +108,8 @@ static void effect_deliver(struct replica *r, const struct effect *fx)
 {
     const struct replica_observer *observer = r->config.observer;
     struct bytes entry = blob_bytes(fx->entry);
+    if (planted(MULTIPAXOS_DELIVERS_AGAIN) && fx->slot <= machine_slot(r->machine))
+        return;
     ensure(fx->head.size <= SNAPSHOT_MARK_MAX);
     r->mark.size = (uint8_t)fx->head.size;
     if (fx->head.size > 0)

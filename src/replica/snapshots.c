@@ -115,6 +115,14 @@ void snapshots_restate(struct replica *r)
         snapshots_on_durable(r, r->snapshots.restate_lsn);
 }
 
+void snapshots_demand(struct replica *r)
+{
+    if (!r->snapshots.demanded)
+        replica_log(r, LOG_WARN, "a part of the log cannot be read: a snapshot is to replace it",
+                    "");
+    r->snapshots.demanded = true;
+}
+
 void snapshots_consider(struct replica *r)
 {
     struct snapshots *s = &r->snapshots;
@@ -127,10 +135,11 @@ void snapshots_consider(struct replica *r)
         replica_clock(r) < s->retry_ns)
         return;
     uint64_t applied = machine_slot(r->machine);
-    if (s->bytes_since < bytes && applied - s->slot < slots)
+    if (s->bytes_since < bytes && applied - s->slot < slots && !s->demanded)
         return;
     if (applied == s->slot)
         return;
+    s->demanded = false;
     s->slot_begun = applied;
     s->mark_begun = r->mark;
     s->bytes_since = 0;

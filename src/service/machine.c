@@ -350,7 +350,9 @@ void machine_apply(struct machine *machine, uint64_t slot, struct bytes entry)
     machine->digest = hash_fold(machine->digest, slot);
     if (entry.size > 0) {
         enum batch_outcome outcome = machine_apply_batch(machine, entry);
-        machine->digest = hash_fold(machine->digest, (uint64_t)outcome << 32 | crc32c(0, entry));
+        if (outcome == BATCH_APPLIED || !planted(MULTIPAXOS_BARRIER_REPEATS))
+            machine->digest =
+                hash_fold(machine->digest, (uint64_t)outcome << 32 | crc32c(0, entry));
         arena_reset(&machine->scratch);
     }
     machine->slot = slot;
@@ -386,7 +388,8 @@ void machine_txn_read(struct machine *machine, const struct txn *txn, struct are
 
 uint64_t machine_digest(const struct machine *machine)
 {
-    return hash_fold(machine->digest, store_digest(machine->store));
+    uint64_t self = planted(SERVICE_DIGEST_OF_SELF) ? machine->config.self : 0;
+    return hash_fold(machine->digest, store_digest(machine->store)) ^ self;
 }
 
 void machine_digest_point(const struct machine *machine, uint64_t *ret_slot, uint64_t *ret_digest)

@@ -277,8 +277,31 @@ uint64_t sim_life(const struct sim *sim, uint32_t place)
 
 /* --- Violations ------------------------------------------------------------------------------ */
 
+static const char *const oracles[] = {
+    "agreement", "answer", "ballot", "boot",     "compaction",   "digest",   "durability",
+    "index",     "leak",   "lease",  "livelock", "linearizable", "liveness", "model",
+    "monotone",  "panic",  "prefix", "proposal", "vacuous",      "watch",    NULL,
+};
+
+const char *sim_oracle(size_t i)
+{
+    return i < sizeof oracles / sizeof *oracles ? oracles[i] : NULL;
+}
+
+/* Whoever objects under a name that is not in the list could not be switched off, nor be shown to
+ * be needed. */
+static bool oracle_known(const char *oracle)
+{
+    for (size_t i = 0; oracles[i] != NULL; i++) {
+        if (strcmp(oracles[i], oracle) == 0)
+            return true;
+    }
+    return false;
+}
+
 bool sim_oracle_on(const struct sim *sim, const char *oracle)
 {
+    ensure(oracle_known(oracle));
     return sim->options.without == NULL || strcmp(sim->options.without, oracle) != 0;
 }
 

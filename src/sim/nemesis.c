@@ -574,6 +574,8 @@ static void tick(void *owner, uint64_t argument)
 {
     struct sim *sim = owner;
     (void)argument;
+    /* First of all: whatever is done to a process may end in its death, which jumps out of here. */
+    sim_at(sim, sim->now + TICK_NS, tick, sim, 0);
     if (sim->nemesis.phase == PHASE_SAFETY && sim->now >= sim->options.safety_ns) {
         liveness_begin(sim);
     } else if (sim->nemesis.phase == PHASE_SAFETY) {
@@ -585,7 +587,6 @@ static void tick(void *owner, uint64_t argument)
         clocks(sim);
     }
     watch_phase(sim);
-    sim_at(sim, sim->now + TICK_NS, tick, sim, 0);
 }
 
 void nemesis_start(struct sim *sim)

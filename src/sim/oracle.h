@@ -1,7 +1,8 @@
 /* The oracles: what must hold at every moment of a run, whatever fails. They watch every member
  * through its observer, and keep the truth that no member has: the whole.
  *
- *     agreement    one value a slot, in every life of every member, for ever
+ *     agreement    one value a slot, in every life of every member, for ever; and what one member
+ *                  delivered, all have delivered in the end
  *     prefix       deliveries without gaps, from 1 or from behind an installed snapshot
  *     ballot       one leader a ballot
  *     proposal     what one ballot records at a slot is one value, on all disks
@@ -10,7 +11,6 @@
  *     index        a read is told a slot that holds all that was complete before it was asked for
  *     digest       the same log gives the same state, on all members
  *     model        and that state is the one which the rules give (oracle_truth.h)
- *     lost         every slot that some member delivered is delivered by all in the end
  *
  * The one invariant: an oracle never looks inside an engine: what it demands, it demands of all. */
 #ifndef SYNOD_SIM_ORACLE_H

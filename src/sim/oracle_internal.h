@@ -1,6 +1,6 @@
 /* The oracles to themselves.
  *
- *     oracle.c            the observer; agreement, prefix, digest, model, lost
+ *     oracle.c            the observer; agreement, prefix, digest, model
  *     oracle_engine.c     ballot, proposal, durability, monotone, index
  *     oracle_state.c      a member's whole state against the truth
  *     oracle_truth.c      the truth: keys, leases, compaction

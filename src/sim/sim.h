@@ -66,6 +66,8 @@ uint64_t sim_life(const struct sim *sim, uint32_t place);
 void sim_violation(struct sim *sim, const char *oracle, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 bool sim_violated(const struct sim *sim);
+/* The names of all oracles, NULL behind the last. */
+const char *sim_oracle(size_t i);
 /* An oracle that was switched off (--without NAME) must not report. */
 bool sim_oracle_on(const struct sim *sim, const char *oracle);
 

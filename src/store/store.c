@@ -75,7 +75,7 @@ uint64_t store_size_in_use(const struct store *store)
 
 uint64_t store_keys(const struct store *store)
 {
-    return store->keys.live;
+    return planted(STORE_KEYS_WITH_DELETED) ? store->keys.count : store->keys.live;
 }
 
 uint64_t store_digest(const struct store *store)

@@ -251,6 +251,9 @@ enum status front_session_setup(struct etcd_front *front)
     nghttp2_option_set_no_http_messaging(front->options, 1);
     nghttp2_option_set_max_outbound_ack(front->options, ACKS_WAITING_MAX);
     nghttp2_option_set_max_settings(front->options, SETTINGS_ENTRIES_MAX);
+    /* Resets are counted here, by session_charge; the library's own limit is lower (33 a second
+     * after the first thousand), counts in whole seconds and ends a session as if by an error. */
+    nghttp2_option_set_stream_reset_rate_limit(front->options, UINT32_MAX, UINT32_MAX);
     return STATUS_OK;
 }
 

@@ -627,7 +627,10 @@ static void a_log_that_is_made_is_expected_from_then_on(void **state)
         assert_int_equal(host_open(&host), STATUS_OK);
         append_durably(5);
         host_close(&host);
-        assert_int_equal(journal_create(world, mem, HOST_CLUSTER, HOST_MEMBER, &error), STATUS_OK);
+        error = text_of(host.error, sizeof host.error);
+        assert_int_equal(journal_create(world, mem, HOST_CLUSTER, HOST_MEMBER, &error),
+                         STATUS_CORRUPT);
+        assert_non_null(strstr(host.error, "identity of this member is gone"));
         assert_int_equal(host_open(&host), STATUS_OK);
         assert_int_equal(host.replayed, 5);
         check("made", die);

@@ -476,6 +476,19 @@ bool cluster_damage_snapshot(struct cluster *c, uint32_t member)
     return true;
 }
 
+void cluster_damage_log(struct cluster *c, uint32_t member)
+{
+    struct fake_disk *disk = c->members[member].disk;
+    for (uint32_t i = 0; i < FAKE_FILES_MAX; i++) {
+        if (disk->names[i].live == NULL || strstr(disk->names[i].name, ".log") == NULL)
+            continue;
+        uint64_t size;
+        uint8_t *file = fake_file(disk, disk->names[i].name, &size);
+        for (uint64_t at = 4096; at < size; at++) /* behind the segment's header */
+            file[at] ^= file[at] != 0;
+    }
+}
+
 uint64_t cluster_timers(const struct cluster *c, uint32_t member)
 {
     return c->members[member].timers;

@@ -55,6 +55,8 @@ void cluster_hold_log(struct cluster *cluster, uint32_t member, bool hold);
 void cluster_break_disk(struct cluster *cluster, uint32_t member);
 /* A bit of the newest snapshot of a dead member rots, if it has an older one to fall back to. */
 bool cluster_damage_snapshot(struct cluster *cluster, uint32_t member);
+/* What a live member has written to its log so far cannot be read back. */
+void cluster_damage_log(struct cluster *cluster, uint32_t member);
 /* How often its timer fired. */
 uint64_t cluster_timers(const struct cluster *cluster, uint32_t member);
 
