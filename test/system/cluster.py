@@ -177,7 +177,13 @@ class Cluster:
     def start(self, seconds=60):
         for member in self.members:
             member.start()
+        return self.wait_ready(seconds)
+
+    def wait_ready(self, seconds=60):
+        """Healthy, and connected to: no test shall meet what happens to a channel that is being made."""
         self.wait_healthy(seconds)
+        for member in self.members:
+            wait_until(f"a connection to {member.name}", lambda m=member: m.status(5), seconds)
         return self
 
     def wait_healthy(self, seconds=60):

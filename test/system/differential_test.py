@@ -547,7 +547,7 @@ def test(run):
             for member in one.members:
                 member.start()
         for one in made:
-            one.wait_healthy(40)
+            one.wait_ready()
         sides = [Side(made[0], "etcd"), Side(made[1], f"{run.system} (this one)")]
         play = Play(sides, seed, arguments.ops)
         started = time.monotonic()

@@ -161,7 +161,7 @@ def reason(said):
     return said.strip().splitlines()[-1][:300]
 
 
-def scene(run, name, number):
+def scene(run, name, number, tally):
     made = run.cluster(name=f"{name.replace(' ', '-')}-{number}")
     disks = {}
     workers, watcher = [], None
@@ -179,12 +179,9 @@ def scene(run, name, number):
             thread.start()
         for role in ("follower", "leader"):
             hurt(run, made, disks, name, role, prober)
-        for worker in workers:
-            worker.running = False
-        for worker in workers:
-            worker.join(20)
+        verdict.stop(workers)
         prober.write_through_each()
-        return len(verdict.conclude(run, made, [prober, *workers], watcher)[0])
+        verdict.conclude(run, made, [prober, *workers], watcher, tally)
     finally:
         for worker in [*workers, *([watcher] if watcher else [])]:
             worker.running = False
@@ -201,20 +198,21 @@ def cannot():
     if os.geteuid() != 0:
         return "it mounts file systems, so it needs root"
     if not do("unshare", "-m", "sh", "-c", "mount -t tmpfs none /mnt && dd if=/dev/zero of=/mnt/i "
-              "bs=1M count=4 && mkfs.ext4 -q /mnt/i && mkdir /mnt/d && mount -o loop /mnt/i /mnt/d && fsfreeze -f /mnt/d && fsfreeze -u /mnt/d",
+              "bs=1M count=4 && mkfs.ext4 -q /mnt/i && mkdir /mnt/d && mount -o loop /mnt/i /mnt/d "
+              "&& fsfreeze -f /mnt/d && fsfreeze -u /mnt/d",
               fails=True):
         return "no file system can be mounted here from a loop device"
     return None
 
 
 def test(run):
-    total = 0
+    tally = verdict.Tally()
     for name in FAULTS:
         if not run.arguments.only or run.arguments.only == name:
             for number in range(run.arguments.times):
                 cluster.say(name)
-                total += scene(run, name, number)
-    cluster.say(f"{total} operations checked: 0 acknowledged writes lost, every member came back")
+                scene(run, name, number, tally)
+    cluster.say(f"every member came back; {tally}")
 
 
 if __name__ == "__main__":

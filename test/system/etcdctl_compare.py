@@ -830,7 +830,7 @@ def test(run):
         for member in made.members:
             member.start()
     for made in run.clusters:
-        made.wait_healthy()
+        made.wait_ready()
     for made in sides_made:
         made.make_leader(made.members[0])  # on both: then who leads can be compared too
     perf = Perf(run, more[0]) if with_perf else None

@@ -775,7 +775,7 @@ def test(run):
         for member in one.members:
             member.start()
     for one in made:
-        one.wait_healthy(40)
+        one.wait_ready()
     sides = [Side(made[0], "etcd"), Side(made[1], f"{run.system} (this one)")]
     for scene in SCENES:
         if run.arguments.only and run.arguments.only not in scene.__name__:

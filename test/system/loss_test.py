@@ -2,6 +2,7 @@
 """A member that cannot know what it promised does not start; one that ran out of space loses nothing.
 
  - A log directory that is gone is a loss, although the identity beside it is still there.
+ - So is an identity, when the log is there: what the log says depends on whose it is.
  - A log that was trimmed, without the snapshot of what went, is a loss; with an older snapshot that
    still reaches it is not.
  - A member whose next log segment cannot be made stops with a message that says so; started again
@@ -65,6 +66,21 @@ def lost_log(run, check):
     must_refuse(check, member, "the log is empty", "the log of this member is gone")
 
 
+def lost_identity(run, check):
+    made, member = one_member(run, "lost-identity")
+    made.start()
+    keys = put_many(member, 5)
+    member.kill()
+    identity = os.path.join(member.data, "identity")
+    os.rename(identity, identity + "-away")
+    must_refuse(check, member, "the identity is gone", "the identity of this member is gone")
+    check("no other is made", not os.path.exists(identity))
+    os.rename(identity + "-away", identity)
+    made.start()
+    check("with its identity back it has everything", keys_of(member) >= set(keys))
+    member.kill()
+
+
 def lost_snapshot(run, check):
     made, member = one_member(run, "lost-snapshot", ["--snapshot-count", "200"])
     made.start()
@@ -102,7 +118,7 @@ def no_space(run, check):
 
 def test(run):
     check = cluster.Checks()
-    for part in (lost_log, lost_snapshot, no_space):
+    for part in (lost_log, lost_identity, lost_snapshot, no_space):
         cluster.say(part.__name__.replace("_", " "))
         part(run, check)
     check.finish()

@@ -231,27 +231,70 @@ def judge(events, operations, final):
     return order
 
 
-def check_the_judge(events, operations, final):
-    """Errors planted into a copy of this very history must be found. Returns those histories in which
-    a client saw the error, so that others can find it too."""
-    writes = [o for o in operations if o.outcome == "ok" and o.wrote()
-              and any("put" in part for part in o.do)]
-    reads = [o for o in operations if o.outcome == "ok" and not o.serializable
-             and o.do and o.do[0].get("found") and "get" in o.do[0]]
-    # A lost write that was read by somebody, so that other judges can know too.
-    seen = {found["value"] for o in reads if (found := o.do[0]["found"])}
-    lost = next((o for o in reversed(writes) if o.do[0].get("value") in seen), writes[0])
-    stale = copy.copy(reads[-1])
-    stale.revision, stale.do = reads[0].revision, [{"get": reads[0].do[0]["get"], "found": None}]
-    wrong = copy.copy(reads[len(reads) // 2])
-    wrong.do = [{**wrong.do[0], "found": {**wrong.do[0]["found"], "value": "never"}}]
-    last = events[-1]
-    twice = (final + 1, last[1], last[2] or next(e[2] for e in reversed(events) if e[2]), 0)
-    planted = {"a lost write": ([e for e in events if e[0] != lost.revision], operations, final),
-               "a write done twice": ([*events, twice], operations, final + 1),
-               "a stale read": (events, [*operations, stale], final),
-               "a wrong read": (events, [*operations, wrong], final)}
-    for name, (some_events, some_operations, end) in planted.items():
-        if not judge(some_events, some_operations, end).problems:
+# --- the check of the check -----------------------------------------------------------------------
+
+# Errors that a client sees, so that those can find them who know what clients saw.
+SEEN = ("a stale read", "a read that misses a write", "a wrong read")
+
+
+def changed(read, revision, key, found):
+    """The same read with another answer."""
+    other = copy.copy(read)
+    other.revision, other.do = revision, [{"get": key, "found": found}]
+    return other
+
+
+def planted_reads(order, operations):
+    """{what: (the read, the wrong one in its place, how the finding begins)}; without those for which
+    the history has no place where they are errors beyond doubt."""
+    simple = [o for o in operations if o.outcome == "ok" and o.compares is None]
+    puts = sorted((o for o in simple if "put" in o.do[0]), key=lambda o: o.returned)
+    by_revision = {o.revision for o in puts}
+    made = {}
+    for read in sorted((o for o in simple if "get" in o.do[0] and not o.serializable),
+                       key=lambda o: o.call, reverse=True):
+        key, found = read.do[0]["get"], read.do[0]["found"]
+        if found and found["mod"] in by_revision:
+            wrong = changed(read, read.revision, key, {**found, "value": "never"})
+            made.setdefault("a wrong read", (read, wrong, "WRONG READ"))
+        for put in reversed(puts[:bisect.bisect_left(puts, read.call, key=lambda o: o.returned)]):
+            key, revision = put.do[0]["put"], put.revision
+            old = order.at(key, revision - 1)
+            # One that was not there could be missing again, for a deletion that nobody heard of.
+            if old:
+                stale = changed(read, revision - 1, key, old)
+                made.setdefault("a stale read", (read, stale, "STALE"))
+                missed = changed(read, read.revision, key, old)
+                made.setdefault("a read that misses a write", (read, missed, "WRONG READ"))
+                break
+        if len(made) == 3:
+            break
+    return made
+
+
+def planted(order, operations, final):
+    """Errors in copies of this very history: {what: (events, operations, final, how the finding
+    begins)}; None where it has no place for one."""
+    made = dict.fromkeys(("a lost write", "a write done twice", *SEEN))
+    events = order.events
+    lost = next((o for o in reversed(operations) if o.outcome == "ok" and o.wrote()), None)
+    if lost:
+        made["a lost write"] = ([e for e in events if e[0] != lost.revision], operations, final, "LOST")
+    twice = next((e for e in reversed(events) if e[2]), None)
+    if twice:
+        made["a write done twice"] = ([*events, (final + 1, *twice[1:])], operations, final + 1, "TWICE")
+    for name, (read, wrong, word) in planted_reads(order, operations).items():
+        made[name] = (events, [wrong if o is read else o for o in operations], final, word)
+    return made
+
+
+def check_the_judge(order, operations, final):
+    """Errors planted into copies of this very history must be found. Returns the copies in which a
+    client saw the error, the number of errors found, and of those for which there was no place."""
+    made = planted(order, operations, final)
+    possible = {name: what for name, what in made.items() if what}
+    for name, (some_events, some_operations, end, word) in possible.items():
+        if not any(p.startswith(word) for p in judge(some_events, some_operations, end).problems):
             raise cluster.Failure(f"the check does not find {name} that was planted")
-    return {name: planted[name][1] for name in ("a stale read", "a wrong read")}
+    return ({name: possible[name][1] for name in SEEN if name in possible}, len(possible),
+            len(made) - len(possible))
