@@ -41,19 +41,20 @@ enum status greeting_decode(const uint8_t raw[GREETING_SIZE], struct greeting *r
     return read_u32(&r) == crc ? STATUS_OK : STATUS_CORRUPT;
 }
 
-/* The sizes are part of the head's checksum, so that a damaged size is found before it is used to
- * allocate; the entry has its own, because it arrives in its final place. */
-static uint32_t frame_head_crc(const uint8_t *sizes, struct bytes head)
+/* The sizes have a checksum of their own: believed before it is checked, a damaged one would have
+ * the receiver wait for bytes that nobody sends, on a connection that looks well. */
+static uint32_t frame_sizes_crc(const uint8_t *raw)
 {
-    return crc32c(crc32c(0, bytes_of(sizes, 8)), head);
+    return crc32c(0, bytes_of(raw, 8));
 }
 
 void frame_encode_header(struct bytes head, struct bytes entry, uint8_t ret_raw[FRAME_HEADER_SIZE])
 {
     store_u32(ret_raw, (uint32_t)head.size);
     store_u32(ret_raw + 4, (uint32_t)entry.size);
-    store_u32(ret_raw + 8, frame_head_crc(ret_raw, head));
-    store_u32(ret_raw + 12, crc32c(0, entry));
+    store_u32(ret_raw + 8, frame_sizes_crc(ret_raw));
+    store_u32(ret_raw + 12, crc32c(0, head));
+    store_u32(ret_raw + 16, crc32c(0, entry));
 }
 
 void frame_decoder_init(struct frame_decoder *decoder, struct mem *mem, size_t message_max)
@@ -107,6 +108,8 @@ static enum status frame_decode_head(struct frame_decoder *decoder, struct bytes
         return STATUS_OK;
     uint32_t head_size = load_u32(raw);
     uint32_t entry_size = load_u32(raw + 4);
+    if (load_u32(raw + 8) != frame_sizes_crc(raw))
+        return STATUS_CORRUPT;
     if (head_size > FRAME_HEAD_MAX || (uint64_t)head_size + entry_size > decoder->message_max)
         return STATUS_TOO_LARGE;
     size_t size = FRAME_HEADER_SIZE + head_size;
@@ -114,10 +117,10 @@ static enum status frame_decode_head(struct frame_decoder *decoder, struct bytes
     if (raw == NULL)
         return STATUS_OK;
     struct bytes head = bytes_of(raw + FRAME_HEADER_SIZE, head_size);
-    if (load_u32(raw + 8) != frame_head_crc(raw, head))
+    if (load_u32(raw + 12) != crc32c(0, head))
         return STATUS_CORRUPT;
     decoder->entry_size = entry_size;
-    decoder->entry_crc = load_u32(raw + 12);
+    decoder->entry_crc = load_u32(raw + 16);
     if (decoder->kept.size == 0) {
         frame_take(input, size);
         if (entry_size > input->size) {

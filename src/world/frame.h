@@ -1,7 +1,7 @@
 /* Frame: what travels on a link between two members, as bytes. Format: doc/formats/link.md.
  *
- * Pure functions over bytes, no sockets. The one invariant: nothing is allocated for a size that
- * was not checked against its limit and its checksum first. */
+ * Pure functions over bytes, no sockets. The one invariant: nothing is allocated or waited for by a
+ * size that was not checked against its checksum and its limit first. */
 #ifndef SYNOD_WORLD_FRAME_H
 #define SYNOD_WORLD_FRAME_H
 
@@ -9,9 +9,9 @@
 #include "base/buffer.h"
 #include "base/status.h"
 
-#define LINK_VERSION 1
+#define LINK_VERSION 2
 #define GREETING_SIZE 32
-#define FRAME_HEADER_SIZE 16
+#define FRAME_HEADER_SIZE 20
 #define FRAME_HEAD_MAX (256 * 1024)
 
 /* A HELLO opens a link; one of the others answers it. */

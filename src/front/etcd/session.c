@@ -253,7 +253,9 @@ enum status front_session_setup(struct etcd_front *front)
     nghttp2_option_set_max_settings(front->options, SETTINGS_ENTRIES_MAX);
     /* Resets are counted here, by session_charge; the library's own limit is lower (33 a second
      * after the first thousand), counts in whole seconds and ends a session as if by an error. */
+#ifdef HAVE_NGHTTP2_RESET_LIMIT
     nghttp2_option_set_stream_reset_rate_limit(front->options, UINT32_MAX, UINT32_MAX);
+#endif
     return STATUS_OK;
 }
 

@@ -1,5 +1,6 @@
 /* Greetings and frames as bytes: what is written is read, however the stream is cut, and what is
  * damaged is noticed. */
+#include "base/crc32c.h"
 #include "world/frame.h"
 #include "world/outbox.h"
 
@@ -243,12 +244,12 @@ static void sizes_past_the_limit_are_refused_before_anything_is_allocated(void *
         {FRAME_HEAD_MAX + 1, 0, STATUS_TOO_LARGE},  {UINT32_MAX, UINT32_MAX, STATUS_TOO_LARGE},
         {0, (uint32_t)LIMIT + 1, STATUS_TOO_LARGE}, {1, (uint32_t)LIMIT, STATUS_TOO_LARGE},
         {UINT32_MAX, 1, STATUS_TOO_LARGE},          {1, UINT32_MAX, STATUS_TOO_LARGE},
-        {0, (uint32_t)LIMIT, STATUS_CORRUPT}, /* a good size, but nobody vouches for it */
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         uint8_t raw[FRAME_HEADER_SIZE] = {0};
         store_u32(raw, cases[i].head);
         store_u32(raw + 4, cases[i].entry);
+        store_u32(raw + 8, crc32c(0, bytes_of(raw, 8)));
         bool complete;
         assert_int_equal(mem_system()->used, 0);
         struct frame_decoder decoder;
@@ -261,6 +262,25 @@ static void sizes_past_the_limit_are_refused_before_anything_is_allocated(void *
     }
 }
 
+/* Nobody may wait for bytes that a damaged size promises: the header alone must give it away. */
+static void a_damaged_size_is_noticed_before_anything_follows(void **state)
+{
+    (void)state;
+    for (uint32_t bit = 0; bit < 96; bit++) {
+        uint8_t raw[FRAME_HEADER_SIZE];
+        bool complete;
+        struct frame_decoder decoder;
+        struct frame frame;
+        frame_encode_header(bytes_text("head"), bytes_text("entry"), raw);
+        raw[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        struct bytes input = bytes_of(raw, sizeof raw);
+        frame_decoder_init(&decoder, mem_system(), LIMIT);
+        assert_int_equal(frame_decode(&decoder, &input, &frame, &complete), STATUS_CORRUPT);
+        assert_int_equal(mem_system()->used, 0);
+        frame_decoder_release(&decoder);
+    }
+}
+
 static void a_frame_has_the_documented_bytes(void **state)
 {
     (void)state;
@@ -268,7 +288,7 @@ static void a_frame_has_the_documented_bytes(void **state)
     frame_encode_header(bytes_text("ab"), bytes_text("123456789"), raw);
     static const uint8_t sizes[8] = {2, 0, 0, 0, 9, 0, 0, 0};
     assert_memory_equal(raw, sizes, 8);
-    assert_int_equal(load_u32(raw + 12), 0xe3069283u); /* the check value of CRC-32C */
+    assert_int_equal(load_u32(raw + 16), 0xe3069283u); /* the check value of CRC-32C */
 }
 
 #define FRAME_TEST(name) cmocka_unit_test_setup_teardown(name, NULL, leak_check)
@@ -282,6 +302,7 @@ int main(void)
         FRAME_TEST(an_outbox_continues_after_any_part_was_written),
         FRAME_TEST(every_damaged_bit_of_a_frame_is_noticed),
         FRAME_TEST(sizes_past_the_limit_are_refused_before_anything_is_allocated),
+        FRAME_TEST(a_damaged_size_is_noticed_before_anything_follows),
         FRAME_TEST(a_frame_has_the_documented_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* Links against somebody who does not play by the rules, with plain sockets in the part of member
  * 2: garbage, damage, size, silence, and a reader who does not read. */
+#include "base/crc32c.h"
 #include "world/frame.h"
 #include "world/support_world.h"
 
@@ -233,6 +234,7 @@ static void an_oversized_frame_ends_the_link(void **state)
         uint8_t raw[FRAME_HEADER_SIZE] = {0};
         store_u32(raw, sizes[i][0]);
         store_u32(raw + 4, sizes[i][1]);
+        store_u32(raw + 8, crc32c(0, bytes_of(raw, 8)));
         join(stage);
         size_t used = mem_system()->used;
         put(stage, raw, sizeof raw);
