@@ -279,12 +279,21 @@ static bool settle(struct gen_search *s)
     }
 }
 
-static uint32_t first_key(const struct gen_search *s, const struct gen_op *op)
+/* What its first key holds: of a branch that ends a lease, the first that hangs on it. */
+static uint32_t first_state(const struct gen_search *s, const struct gen_op *op)
 {
+    const struct general *g = s->g;
     struct gen_span steps = op->branches[op->succeeded];
-    return op->tests.from < op->tests.to ? s->g->tests[op->tests.from].key
-           : steps.from < steps.to       ? s->g->steps[steps.from].from
-                                         : 0;
+    uint32_t key = GEN_NONE;
+    if (op->tests.from < op->tests.to) {
+        key = g->tests[op->tests.from].key;
+    } else if (steps.from < steps.to) {
+        const struct gen_step *step = &g->steps[steps.from];
+        key = step->from;
+        if (step->kind == HISTORY_REVOKE)
+            key = step->from < step->to ? g->attached[step->from] : GEN_NONE;
+    }
+    return key < g->keys_count ? s->model->keys[key].slot : 0;
 }
 
 static void note_best(struct gen_search *s)
@@ -294,7 +303,7 @@ static void note_best(struct gen_search *s)
     s->best_noted = true;
     s->best_front = s->front;
     s->best_new = true;
-    s->best_state = s->model->keys[first_key(s, gen_op_at(s, s->by_end[s->front]))].slot;
+    s->best_state = first_state(s, gen_op_at(s, s->by_end[s->front]));
 }
 
 static void copy_best(struct gen_search *s)

@@ -13,6 +13,11 @@
 #include <cmocka.h>
 
 #define SEC UINT64_C(1000000000)
+#ifdef __SANITIZE_ADDRESS__
+#define SEEDS 6
+#else
+#define SEEDS 30
+#endif
 #define LAGS 2 /* the member that misses something */
 
 /* Somebody else leads, and there is a third one that the member hears, but not the other way. */
@@ -48,7 +53,7 @@ static void run_seed(uint64_t seed)
 static void a_member_fetches_from_another_when_one_does_not_answer(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 30; seed++)
+    for (uint64_t seed = 1; seed <= SEEDS; seed++)
         run_seed(seed);
 }
 
@@ -57,7 +62,7 @@ static void a_member_fetches_from_another_when_one_does_not_answer(void **state)
 static void a_member_finds_those_of_many_that_answer(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 30; seed++) {
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         struct cluster *c = cluster_new(seed, 5);
         int leader = cluster_run_until_leader(c, 20 * SEC);
         assert_true(leader >= 0);
