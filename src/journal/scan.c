@@ -142,6 +142,18 @@ static uint64_t nonzero_end(struct bytes image, uint64_t from)
     return from;
 }
 
+/* May this record stand here although the batch that begins at `from` is torn? Only as a part of
+ * that batch: it was written with it. The first record of the batch has one place only. Elsewhere
+ * it shows that the disk put the batch there, and told that it was durable: what looks torn is what
+ * was there before. */
+static bool of_torn_batch(const struct scan *scan, const struct record_header *header, uint64_t at,
+                          uint64_t from)
+{
+    if (header->lsn - header->batch != scan->lsn_next)
+        return false;
+    return header->batch != 0 || at == from || planted(JOURNAL_ASTRAY_IS_TORN);
+}
+
 /* Looks for a record that was written after everything before lsn_next was durable, although
  * lsn_next cannot be read. Behind the end in the same segment, records of the very batch that is
  * torn are expected; so are they at the start of the next one. */
@@ -152,7 +164,7 @@ static void find_later(struct scan *scan, struct bytes image, uint32_t seed, uin
          at <= image.size && image.size - at >= RECORD_HEADER_SIZE && scan->later_segment == 0;
          at += RECORD_ALIGNMENT) {
         if (!record_header_decode(image.data + at, seed, &header) ||
-            header.lsn - header.batch == scan->lsn_next)
+            of_torn_batch(scan, &header, at, from))
             continue;
         scan->later_segment = scan->number;
         scan->later_offset = at;

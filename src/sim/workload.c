@@ -87,6 +87,9 @@ struct store *workload_store(struct workload *w, uint32_t place)
 
 static void client_later(struct workload *w, uint32_t client, uint64_t pause)
 {
+    if (w->clients[client].planned)
+        return; /* it was refused at once, and has planned that already */
+    w->clients[client].planned = true;
     sim_at(w->sim, sim_now(w->sim) + pause, client_wake, w, client);
 }
 
@@ -134,6 +137,7 @@ static void client_wake(void *owner, uint64_t argument)
     struct workload *w = owner;
     uint32_t client = (uint32_t)argument;
     struct client *c = &w->clients[client];
+    c->planned = false;
     if (w->stopped || c->ask != NULL || sim_violated(w->sim))
         return;
     if (!w->calm && w->issued >= w->options->operations) {

@@ -58,6 +58,7 @@ struct ask {
 struct client {
     uint32_t place;  /* the member that it likes */
     struct ask *ask; /* NULL: it thinks */
+    bool planned;    /* its next thought is under way: never two, or they would multiply */
     bool sleeping;   /* it has asked enough for this phase */
     uint32_t chores; /* left to do for want of space */
     bool holder;     /* takes a lease and renews it, again and again */

@@ -266,6 +266,38 @@ static void a_sector_that_was_zeroed_is_damage_unless_it_is_the_tail(void **stat
     host_release(&host);
 }
 
+/* Where the last batch of a log begins: behind its first segment's header, a sector at a time. */
+static uint64_t last_batch(const uint8_t *file, uint64_t end)
+{
+    struct segment_header segment;
+    struct record_header header;
+    assert_int_equal(segment_header_decode(bytes_of(file, SEGMENT_HEADER_SIZE), &segment),
+                     STATUS_OK);
+    for (uint64_t at = end - 512;; at -= 512) {
+        assert_true(at >= 4096);
+        if (record_header_decode(file + at, segment.seed, &header) && header.batch == 0)
+            return at;
+    }
+}
+
+/* Found by `synod sim`: the disk put the last batch elsewhere in the file, and the write that
+ * should have mended it at the next start was interrupted. What stands at its place looks torn, as
+ * if nobody had been told that it is durable. */
+static void a_batch_that_the_disk_put_elsewhere_is_damage(void **state)
+{
+    (void)state;
+    uint64_t end = 4096 + build_small_log(20);
+    uint64_t size;
+    uint8_t *file = fake_file(&host.disk, FIRST_LOG, &size);
+    uint64_t last = last_batch(file, end);
+    uint64_t elsewhere = (size - (end - last)) / 512 * 512;
+    assert_true(elsewhere > end);
+    memcpy(file + elsewhere, file + last, end - last);
+    memset(file + last, 0, 512);
+    assert_int_equal(host_open(&host), STATUS_CORRUPT);
+    host_release(&host);
+}
+
 static void the_log_runs_over_many_segments(void **state)
 {
     (void)state;
@@ -760,6 +792,7 @@ int main(void)
         cmocka_unit_test(every_flipped_byte_of_an_acknowledged_record_is_found),
         cmocka_unit_test(every_flipped_byte_of_a_segment_header_is_refused),
         cmocka_unit_test(a_sector_that_was_zeroed_is_damage_unless_it_is_the_tail),
+        cmocka_unit_test(a_batch_that_the_disk_put_elsewhere_is_damage),
         cmocka_unit_test(the_log_runs_over_many_segments),
         cmocka_unit_test(a_record_larger_than_the_first_segment_waits_for_the_next),
         cmocka_unit_test(a_missing_segment_is_named),
