@@ -142,3 +142,21 @@ void host_append(struct host *host, uint32_t count)
             host->foreign = true;
     }
 }
+
+uint64_t host_small_log(struct host *host, uint64_t seed)
+{
+    static const uint32_t batches[] = {3, 1, 2};
+    host_init(host, seed);
+    if (host_open(host) != STATUS_OK)
+        return 0;
+    fake_drain(&host->disk);
+    for (size_t i = 0; i < 3; i++) {
+        host_append(host, batches[i]);
+        journal_flush(host->journal);
+        fake_drain(&host->disk);
+    }
+    struct journal_stats stats;
+    journal_stats(host->journal, &stats);
+    host_close(host);
+    return stats.bytes;
+}

@@ -39,4 +39,8 @@ void host_append(struct host *host, uint32_t count);
 /* The record number lsn as it was appended; the entry is new. */
 struct journal_record host_record(struct host *host, uint64_t lsn, uint8_t head[HOST_HEAD_MAX]);
 
+/* A log of three batches, closed: three records, one large record, two records. How many
+ * bytes; 0: it could not be opened. */
+uint64_t host_small_log(struct host *host, uint64_t seed);
+
 #endif
