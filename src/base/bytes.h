@@ -68,10 +68,27 @@ void write_bytes(struct writer *w, struct bytes bytes);
 void write_sized(struct writer *w, struct bytes bytes);
 
 /* Fixed little-endian fields at an address. */
-uint32_t load_u32(const uint8_t *at);
-uint64_t load_u64(const uint8_t *at);
-void store_u32(uint8_t *at, uint32_t value);
-void store_u64(uint8_t *at, uint64_t value);
+static inline uint32_t load_u32(const uint8_t *at)
+{
+    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
+static inline uint64_t load_u64(const uint8_t *at)
+{
+    return (uint64_t)load_u32(at) | (uint64_t)load_u32(at + 4) << 32;
+}
+
+static inline void store_u32(uint8_t *at, uint32_t value)
+{
+    for (int i = 0; i < 4; i++)
+        at[i] = (uint8_t)(value >> (8 * i));
+}
+
+static inline void store_u64(uint8_t *at, uint64_t value)
+{
+    for (int i = 0; i < 8; i++)
+        at[i] = (uint8_t)(value >> (8 * i));
+}
 
 #define VARINT_SIZE_MAX 10
 /* Encoded size of a varint, 1 to 10. */
