@@ -5,6 +5,8 @@
  * cache claims to hold what the disk does not. */
 #include "world/disk.h"
 
+#include "world/disk_direct.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +20,6 @@
 #include <unistd.h>
 
 #define DISK_FLAGS (O_NOFOLLOW | O_CLOEXEC)
-#define DISK_ZEROS_SIZE ((size_t)1024 * 1024)
 
 _Static_assert(DISK_PARTS_MAX <= IOV_MAX, "the parts of a job go in one system call");
 
@@ -103,31 +104,30 @@ static int disk_sync_parent(const struct disk *disk, const char name[DISK_NAME_M
     return disk_sync_directory(disk, parent);
 }
 
-/* Writes all of the vector at the offset, whatever pieces the system takes it in. */
-static int disk_write_all(int file, struct iovec *iov, int count, uint64_t offset, uint64_t *moved)
+/* Drops `size` bytes from the front of a vector; returns how many of its elements are done with. */
+static int disk_skip(struct iovec *iov, int count, uint64_t size)
 {
-    while (count > 0) {
-        if (iov->iov_len == 0) {
-            iov++;
-            count--;
-            continue;
-        }
-        ssize_t written = pwritev(file, iov, count, (off_t)(offset + *moved));
+    int done = 0;
+    while (done < count && size >= iov[done].iov_len)
+        size -= iov[done++].iov_len;
+    if (done < count) {
+        iov[done].iov_base = (uint8_t *)iov[done].iov_base + size;
+        iov[done].iov_len -= size;
+    }
+    return done;
+}
+
+/* Writes the vector at the offset, whatever pieces the system takes it in. */
+static int disk_write_all(int file, struct iovec *iov, int count, uint64_t offset)
+{
+    for (int done = disk_skip(iov, count, 0); done < count;) {
+        ssize_t written = pwritev(file, iov + done, count - done, (off_t)offset);
         if (written < 0 && errno == EINTR)
             continue;
         if (written <= 0)
             return written < 0 ? errno : EIO;
-        *moved += (uint64_t)written;
-        for (size_t left = (size_t)written; left > 0 && count > 0;) {
-            size_t taken = left < iov->iov_len ? left : iov->iov_len;
-            iov->iov_base = (uint8_t *)iov->iov_base + taken;
-            iov->iov_len -= taken;
-            left -= taken;
-            if (iov->iov_len == 0) {
-                iov++;
-                count--;
-            }
-        }
+        offset += (uint64_t)written;
+        done += disk_skip(iov + done, count - done, (uint64_t)written);
     }
     return 0;
 }
@@ -143,17 +143,16 @@ static int disk_sync(int file)
 
 static int disk_fill_zeros(int file, uint64_t size)
 {
-    static uint8_t zeros[DISK_ZEROS_SIZE];
-    for (uint64_t at = 0; at < size;) {
-        uint64_t piece = size - at < DISK_ZEROS_SIZE ? size - at : DISK_ZEROS_SIZE;
-        struct iovec iov = {zeros, (size_t)piece};
-        uint64_t moved = 0;
-        int error = disk_write_all(file, &iov, 1, at, &moved);
-        if (error != 0)
-            return error;
-        at += piece;
+    static uint8_t zeros[DISK_PIECE_SIZE];
+    uint64_t at;
+    int error = disk_direct_zeros(file, size, &at);
+    while (error == 0 && at < size) {
+        uint64_t left = size - at;
+        struct iovec iov = {zeros, left < DISK_PIECE_SIZE ? (size_t)left : DISK_PIECE_SIZE};
+        error = disk_write_all(file, &iov, 1, at);
+        at += left < DISK_PIECE_SIZE ? left : DISK_PIECE_SIZE;
     }
-    return disk_sync(file);
+    return error != 0 ? error : disk_sync(file);
 }
 
 static int disk_do_create(const struct disk *disk, struct disk_job *job)
@@ -214,14 +213,37 @@ static int disk_do_read(struct disk_job *job)
     return 0;
 }
 
-static int disk_do_write(struct disk_job *job)
+/* From job->moved on until before `to`, through the page cache. */
+static int disk_write_cached(struct disk_job *job, uint64_t to)
+{
+    struct iovec iov[DISK_PARTS_MAX];
+    if (job->moved >= to)
+        return 0;
+    int count = disk_vector(job, job->moved, to, iov);
+    int error = disk_write_all(job->file, iov, count, job->offset + job->moved);
+    if (error == 0)
+        job->moved = to;
+    return error;
+}
+
+static int disk_do_write(const struct disk *disk, struct disk_direct *direct, struct disk_job *job)
 {
     if (job->parts_count > DISK_PARTS_MAX)
         return EINVAL;
-    struct iovec iov[DISK_PARTS_MAX];
+    uint64_t size = 0;
     for (uint32_t i = 0; i < job->parts_count; i++)
-        iov[i] = (struct iovec){(void *)(uintptr_t)job->parts[i].data, job->parts[i].size};
-    int error = disk_write_all(job->file, iov, (int)job->parts_count, job->offset, &job->moved);
+        size += job->parts[i].size;
+    int error = 0;
+    if (direct != NULL) {
+        uint64_t begin;
+        uint64_t end;
+        disk_direct_span(job, size, &begin, &end);
+        error = disk_write_cached(job, begin);
+        if (error == 0)
+            error = disk_direct_write(direct, disk->root, job, end);
+    }
+    if (error == 0)
+        error = disk_write_cached(job, size);
     return error == 0 && job->sync ? disk_sync(job->file) : error;
 }
 
@@ -295,7 +317,7 @@ static bool disk_op_names(enum disk_op op)
     return op != DISK_CLOSE && op != DISK_READ && op != DISK_WRITE && op != DISK_SYNC;
 }
 
-static int disk_dispatch(const struct disk *disk, struct disk_job *job)
+static int disk_dispatch(const struct disk *disk, struct disk_direct *direct, struct disk_job *job)
 {
     if (disk->root < 0)
         return EBADF;
@@ -311,7 +333,7 @@ static int disk_dispatch(const struct disk *disk, struct disk_job *job)
     case DISK_READ:
         return disk_do_read(job);
     case DISK_WRITE:
-        return disk_do_write(job);
+        return disk_do_write(disk, direct, job);
     case DISK_SYNC:
         return disk_sync(job->file);
     case DISK_RENAME:
@@ -335,11 +357,13 @@ static uint64_t disk_clock_ns(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-void disk_do(const struct disk *disk, struct disk_job *job)
+void disk_do(const struct disk *disk, struct disk_direct *direct, struct disk_job *job)
 {
     uint64_t began = disk_clock_ns();
     job->moved = 0;
-    job->error = disk_dispatch(disk, job);
+    if (direct != NULL && job->op != DISK_WRITE)
+        disk_direct_close(direct);
+    job->error = disk_dispatch(disk, direct, job);
     job->status = disk_status(job->error);
     job->took_ns = disk_clock_ns() - began;
 }

@@ -9,6 +9,8 @@
 #include "base/text.h"
 #include "world/world.h"
 
+struct disk_direct;
+
 struct disk {
     int root; /* -1: not open */
     int lock;
@@ -21,8 +23,9 @@ struct disk {
 enum status disk_open(const char *path, struct text *error, struct disk *ret_disk) MUST_CHECK;
 /* Gives up the lock. */
 void disk_close(struct disk *disk);
-/* Does the job on this thread and fills in its result; does not call job->done. */
-void disk_do(const struct disk *disk, struct disk_job *job);
+/* Does the job on this thread and fills in its result; does not call job->done. `direct` is this
+ * thread's own (disk_direct.h); NULL: every write goes through the page cache. */
+void disk_do(const struct disk *disk, struct disk_direct *direct, struct disk_job *job);
 /* The status for a system's errno. */
 enum status disk_status(int error);
 

@@ -5,6 +5,7 @@
 #include "world/disk_queue.h"
 
 #include "base/panic.h"
+#include "world/disk_direct.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -40,6 +41,7 @@ void disk_queue_init(struct disk_worker *worker, const struct disk *disk, uv_asy
 static void *disk_queue_run(void *argument)
 {
     struct disk_worker *worker = argument;
+    struct disk_direct direct = {0};
     pthread_mutex_lock(&worker->mutex);
     for (;;) {
         struct disk_job *job = disk_jobs_pop(&worker->waiting);
@@ -50,12 +52,13 @@ static void *disk_queue_run(void *argument)
             continue;
         }
         pthread_mutex_unlock(&worker->mutex);
-        disk_do(worker->disk, job);
+        disk_do(worker->disk, &direct, job);
         pthread_mutex_lock(&worker->mutex);
         disk_jobs_push(&worker->finished, job);
         uv_async_send(worker->wake_core);
     }
     pthread_mutex_unlock(&worker->mutex);
+    disk_direct_release(&direct);
     return NULL;
 }
 

@@ -102,7 +102,7 @@ static void real_send(struct world *world, uint16_t to, struct bytes head, struc
 
 static enum status real_disk_run(struct world *world, struct disk_job *job)
 {
-    disk_do(&real_of(world)->disk, job);
+    disk_do(&real_of(world)->disk, NULL, job);
     return job->status;
 }
 
