@@ -1,4 +1,5 @@
-/* Tuning of malloc, and why:
+/* Small blocks come from slabs, which is what a member's keys and versions are made of; the rest
+ * from malloc, tuned:
  *   - One arena for the core and one for whatever library threads exist. More arenas only hold
  *     freed memory that nobody else may use.
  *   - A fixed threshold for mmap. By default glibc raises it whenever a large block is freed, and
@@ -8,23 +9,59 @@
  *   - Free memory at the top of the heap goes back to the system beyond a few megabytes. */
 #include "world/mem_system.h"
 
+#include "world/slab.h"
+
 #include <malloc.h>
-#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define MEM_ARENAS 2
 #define MEM_MMAP_THRESHOLD (1024 * 1024)
 #define MEM_TRIM_THRESHOLD (4 * 1024 * 1024)
 
+/* Sanitizers watch what malloc gives, block by block. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define MEM_SLABS false
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define MEM_SLABS false
+#endif
+#endif
+#ifndef MEM_SLABS
+#define MEM_SLABS true
+#endif
+
+static struct slabs slabs;
+
+static bool from_slab(size_t size)
+{
+    return MEM_SLABS && slabs_take(size);
+}
+
+static void give_back(void *at, size_t size)
+{
+    if (from_slab(size))
+        slabs_free(&slabs, at, size);
+    else
+        free(at);
+}
+
 static void *mem_system_resize(struct mem *mem, void *at, size_t size_old, size_t size_new)
 {
     (void)mem;
-    (void)size_old;
     if (size_new == 0) {
-        free(at);
+        if (at != NULL)
+            give_back(at, size_old);
         return NULL;
     }
-    return realloc(at, size_new);
+    if (at != NULL && !from_slab(size_old) && !from_slab(size_new))
+        return realloc(at, size_new);
+    void *moved = from_slab(size_new) ? slabs_alloc(&slabs, size_new) : malloc(size_new);
+    if (at == NULL || moved == NULL)
+        return moved;
+    memcpy(moved, at, size_old < size_new ? size_old : size_new);
+    give_back(at, size_old);
+    return moved;
 }
 
 struct mem *mem_system(void)
@@ -33,6 +70,7 @@ struct mem *mem_system(void)
     static bool tuned;
     if (!tuned) {
         tuned = true;
+        slabs_init(&slabs);
         mallopt(M_ARENA_MAX, MEM_ARENAS);
         mallopt(M_MMAP_THRESHOLD, MEM_MMAP_THRESHOLD);
         mallopt(M_TRIM_THRESHOLD, MEM_TRIM_THRESHOLD);
