@@ -129,8 +129,8 @@ void snapshots_consider(struct replica *r)
     const struct replica_config *c = &r->config;
     uint64_t bytes = c->snapshot_bytes != 0 ? c->snapshot_bytes : SNAPSHOT_BYTES_DEFAULT;
     uint64_t slots = c->snapshot_slots != 0 ? c->snapshot_slots : SNAPSHOT_SLOTS_DEFAULT;
-    if (bytes < s->size / 2 && c->snapshot_bytes == 0)
-        bytes = s->size / 2; /* a large state is not written for every few changes */
+    if (bytes < s->size && c->snapshot_bytes == 0)
+        bytes = s->size; /* no more is written in snapshots than in the log */
     if (s->slot_begun != 0 || r->catchup.fetch.receiver != NULL || r->failed ||
         replica_clock(r) < s->retry_ns)
         return;
