@@ -32,7 +32,7 @@ void *map_get(const struct map *map, uint64_t key)
 static void map_grow(struct map *map)
 {
     struct map old = *map;
-    map->capacity = old.capacity == 0 ? 16 : old.capacity * 2;
+    map->capacity = old.capacity == 0 ? 4 : old.capacity * 2;
     map->cells = mem_zero(map->mem, map->capacity * sizeof *map->cells);
     for (size_t i = 0; i < old.capacity; i++) {
         if (old.cells[i].value != NULL)

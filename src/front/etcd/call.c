@@ -9,7 +9,6 @@
 #include <string.h>
 
 #define CALLS_FREE_MAX 1024U
-#define OUTPUT_KEPT_MAX ((size_t)64 * 1024) /* a longer buffer is given back when it is empty */
 #define NS_PER_MS UINT64_C(1000000)
 
 static void on_deadline(struct timer *timer);
@@ -433,10 +432,7 @@ void call_output_taken(struct call *call, size_t size)
     if (call_output_waiting(call) > 0)
         return;
     call->output_sent = 0;
-    if (call->output.capacity > OUTPUT_KEPT_MAX)
-        buffer_release(&call->output);
-    else
-        buffer_clear(&call->output);
+    buffer_release(&call->output); /* streams wait by the thousand, with nothing to say */
     if (!call->finished && call->method != NULL && call->method->woken != NULL)
         call_wake(call);
 }
@@ -459,35 +455,81 @@ static void call_push(struct call *call)
     }
 }
 
-/* Appends the framed message to the output; false: there is no room for it. */
-static bool call_pack(struct call *call, const ProtobufCMessage *message)
+/* Room for more output, counted as waiting; NULL: there is none. */
+static uint8_t *call_extend(struct call *call, size_t size)
 {
-    size_t size = protobuf_c_message_get_packed_size(message);
     if (call->output_sent > call->output.size / 2) {
         buffer_consume(&call->output, call->output_sent);
         call->output_sent = 0;
     }
+    uint8_t *at = buffer_extend(&call->output, size);
+    if (at != NULL)
+        call->session->output_bytes += size;
+    return at;
+}
+
+/* Appends the framed message and its further fields to the output; false: there is no room. */
+static bool call_pack(struct call *call, const ProtobufCMessage *message, struct bytes fields)
+{
+    size_t packed = protobuf_c_message_get_packed_size(message);
+    size_t size = packed + fields.size;
     if (size > (size_t)INT32_MAX - FRAMING_HEAD_SIZE)
         return false;
-    uint8_t *at = buffer_extend(&call->output, FRAMING_HEAD_SIZE + size);
+    uint8_t *at = call_extend(call, FRAMING_HEAD_SIZE + size);
     if (at == NULL)
         return false;
     framing_head_store(at, (uint32_t)size);
     (void)protobuf_c_message_pack(message, at + FRAMING_HEAD_SIZE);
-    call->session->output_bytes += FRAMING_HEAD_SIZE + size;
+    if (fields.size > 0)
+        memcpy(at + FRAMING_HEAD_SIZE + packed, fields.data, fields.size);
     return true;
+}
+
+static void call_fail_no_room(struct call *call)
+{
+    call_fail_text(call, GRPC_RESOURCE_EXHAUSTED,
+                   "grpc: trying to send a message that is larger than max");
+}
+
+bool call_begin_message(struct call *call, uint64_t size)
+{
+    if (call->finished)
+        return false;
+    uint8_t *at = size > INT32_MAX ? NULL : call_extend(call, FRAMING_HEAD_SIZE);
+    if (at == NULL) {
+        call_fail_no_room(call);
+        return false;
+    }
+    framing_head_store(at, (uint32_t)size);
+    return true;
+}
+
+void call_write(struct call *call, struct bytes bytes)
+{
+    if (call->finished || bytes.size == 0)
+        return;
+    uint8_t *at = call_extend(call, bytes.size);
+    if (at == NULL) {
+        call_fail_no_room(call);
+        return;
+    }
+    memcpy(at, bytes.data, bytes.size);
+    call_push(call);
 }
 
 void call_send(struct call *call, const ProtobufCMessage *message)
 {
+    call_send_with(call, message, BYTES_EMPTY);
+}
+
+void call_send_with(struct call *call, const ProtobufCMessage *message, struct bytes fields)
+{
     if (call->finished)
         return;
-    if (call_pack(call, message))
+    if (call_pack(call, message, fields))
         call_push(call);
     else
-        call_fail_text(call, GRPC_RESOURCE_EXHAUSTED,
-                       "grpc: trying to send a message that is "
-                       "larger than max");
+        call_fail_no_room(call);
 }
 
 void call_reply(struct call *call, const ProtobufCMessage *message)
@@ -499,10 +541,8 @@ void call_reply(struct call *call, const ProtobufCMessage *message)
     /* A client that asks for more than it takes is not given memory for it. */
     if (session->output_bytes > front->config.output_bytes_max)
         call_fail(call, failure_too_many_requests);
-    else if (!call_pack(call, message))
-        call_fail_text(call, GRPC_RESOURCE_EXHAUSTED,
-                       "grpc: trying to send a message that is "
-                       "larger than max");
+    else if (!call_pack(call, message, BYTES_EMPTY))
+        call_fail_no_room(call);
     else
         call_finish(call);
 }

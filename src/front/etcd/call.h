@@ -83,6 +83,12 @@ void *call_decode(struct call *call, const ProtobufCMessageDescriptor *descripto
                   struct bytes message);
 /* Sends a message; headers go before the first one. */
 void call_send(struct call *call, const ProtobufCMessage *message);
+/* The same with fields behind it that are encoded already; their numbers come after its own. */
+void call_send_with(struct call *call, const ProtobufCMessage *message, struct bytes fields);
+/* Begins a message of this size, whose bytes the handler writes itself; false: it is too large, and
+ * the call has failed. */
+bool call_begin_message(struct call *call, uint64_t size);
+void call_write(struct call *call, struct bytes bytes);
 /* Sends the one message of a unary call and ends it well. */
 void call_reply(struct call *call, const ProtobufCMessage *message);
 void call_finish(struct call *call);

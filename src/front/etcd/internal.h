@@ -13,6 +13,7 @@
 #include "front/etcd/front.h"
 #include "front/etcd/method.h"
 #include "front/etcd/timers.h"
+#include "front/etcd/watch_events.h"
 #include "front/http/http.h"
 
 #include <nghttp2/nghttp2.h>
@@ -57,6 +58,7 @@ struct etcd_front {
     struct arena arena; /* decoded requests: reset when the outermost one was handled */
     uint32_t arena_users;
     struct arena reply; /* results on their way into a message: reset for each */
+    struct watch_events watch_events;
     uint8_t *read_buffer;
     struct buffer gather; /* what one socket writes this turn */
 

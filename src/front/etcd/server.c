@@ -142,6 +142,7 @@ static void front_init_memory(struct etcd_front *front)
 {
     arena_init(&front->arena, front->mem);
     arena_init(&front->reply, front->mem);
+    watch_events_init(&front->watch_events, front->mem);
     buffer_init(&front->gather, front->mem, SIZE_MAX / 2);
     front->read_buffer = mem_alloc(front->mem, FRONT_READ_SIZE);
 }
@@ -213,6 +214,7 @@ static void front_free(struct etcd_front *front)
     timers_release(&front->timers);
     arena_release(&front->arena);
     arena_release(&front->reply);
+    watch_events_release(&front->watch_events);
     buffer_release(&front->gather);
     mem_free(front->mem, front->read_buffer, FRONT_READ_SIZE);
     mem_free(front->mem, front, sizeof *front);

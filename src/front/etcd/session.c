@@ -11,6 +11,8 @@
 #define STREAM_WINDOW (1024 * 1024)
 #define CONNECTION_WINDOW (8 * 1024 * 1024)
 #define CALLS_MAX 262144U
+/* Of the headers that we send there are three, two of which are worth remembering. */
+#define DEFLATE_TABLE_SIZE 256U
 /* Allowances: how many at once, and how many more each second. */
 #define RESETS_BURST 1000U
 #define RESETS_PER_SECOND 100U
@@ -249,6 +251,7 @@ enum status front_session_setup(struct etcd_front *front)
      * malformed. Nothing here relies on headers being well formed: the few that count are read with
      * bounds. */
     nghttp2_option_set_no_http_messaging(front->options, 1);
+    nghttp2_option_set_max_deflate_dynamic_table_size(front->options, DEFLATE_TABLE_SIZE);
     nghttp2_option_set_max_outbound_ack(front->options, ACKS_WAITING_MAX);
     nghttp2_option_set_max_settings(front->options, SETTINGS_ENTRIES_MAX);
     /* Resets are counted here, by session_charge; the library's own limit is lower (33 a second

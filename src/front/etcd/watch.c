@@ -99,36 +99,13 @@ static void say_progress(struct watch_stream *stream, int64_t id)
 
 /* --- Events -----------------------------------------------------------------------------------*/
 
-static Mvccpb__Event **event_messages(struct arena *arena, const struct watch_batch *batch)
+/* How many of the events from `at` on go into one fragment: at least one, and up to `size_max`. */
+static uint32_t fragment_count(const struct watch_events *events, uint32_t at, size_t size_max)
 {
-    Mvccpb__Event **pointers = arena_alloc(arena, batch->count * sizeof(void *));
-    Mvccpb__Event *messages = arena_alloc(arena, batch->count * sizeof *messages);
-    Mvccpb__KeyValue *kvs = arena_alloc(arena, 2 * sizeof *kvs * batch->count);
-    for (size_t i = 0; i < batch->count; i++) {
-        const struct event *event = &batch->events[i];
-        mvccpb__event__init(&messages[i]);
-        messages[i].type = event->kind == EVENT_DELETE ? MVCCPB__EVENT__EVENT_TYPE__DELETE
-                                                       : MVCCPB__EVENT__EVENT_TYPE__PUT;
-        message_kv(&kvs[2 * i], &event->kv);
-        messages[i].kv = &kvs[2 * i];
-        if (event->has_previous) {
-            message_kv(&kvs[2 * i + 1], &event->previous);
-            messages[i].prev_kv = &kvs[2 * i + 1];
-        }
-        pointers[i] = &messages[i];
-    }
-    return pointers;
-}
-
-/* How many of the events from `at` go into one fragment: at least one, and up to `size_max`. */
-static uint32_t fragment_count(Mvccpb__Event **events, uint32_t at, uint32_t count, size_t size_max)
-{
-    size_t size = 0;
-    uint32_t taken = 0;
-    while (at + taken < count && (taken == 0 || size < size_max)) {
-        size += protobuf_c_message_get_packed_size(&events[at + taken]->base);
+    uint32_t taken = 1;
+    while (at + taken < events->count &&
+           watch_events_encoded(events, at, at + taken).size < size_max)
         taken++;
-    }
     return taken;
 }
 
@@ -136,19 +113,21 @@ static void say_events(struct watch *watch, const struct watch_batch *batch)
 {
     struct call *call = watch->stream->call;
     struct etcd_front *front = call_front(call);
-    Mvccpb__Event **events = event_messages(&front->reply, batch);
+    struct watch_events *events = &front->watch_events;
+    if (!watch_events_hold(events, batch)) {
+        call_fail_text(call, GRPC_RESOURCE_EXHAUSTED,
+                       "grpc: trying to send a message that is larger than max");
+        return;
+    }
     Etcdserverpb__ResponseHeader header = message_header(front, batch->revision);
     size_t size_max = (size_t)(front->config.request_bytes_max + FRONT_MESSAGE_SLACK);
-    uint32_t at = 0;
-    while (at < batch->count) {
+    for (uint32_t at = 0; at < events->count;) {
         Etcdserverpb__WatchResponse response = watch_response(watch->id, &header);
         uint32_t taken =
-            watch->fragment ? fragment_count(events, at, batch->count, size_max) : batch->count;
-        response.events = events + at;
-        response.n_events = taken;
+            watch->fragment ? fragment_count(events, at, size_max) : events->count - at;
+        response.fragment = at + taken < events->count;
+        call_send_with(call, &response.base, watch_events_encoded(events, at, at + taken));
         at += taken;
-        response.fragment = at < batch->count;
-        call_send(call, &response.base);
     }
     watch->quiet = false;
 }
