@@ -1,5 +1,6 @@
 /* Reading: ranges at any revision that is not compacted, with etcd's sorting, filters and counts;
  * and the hash that compares whole stores. */
+#include "store/range.h"
 #include "base/crc32c.h"
 #include "base/planted.h"
 #include "base/sort.h"
@@ -18,7 +19,7 @@ uint64_t store_count(const struct store *store, const struct key_range *range)
     return end > before ? end - before : 0;
 }
 
-static enum refusal range_check(const struct store *store, const struct range_query *query)
+enum refusal range_check(const struct store *store, const struct range_query *query)
 {
     if (query->range.key.size == 0)
         return REFUSAL_KEY_EMPTY;
@@ -37,7 +38,7 @@ static bool within(int64_t number, int64_t min, int64_t max)
     return (min == 0 || number >= min) && (max == 0 || number <= max);
 }
 
-static bool range_passes(const struct range_query *query, const struct kv *kv)
+bool range_passes(const struct range_query *query, const struct kv *kv)
 {
     return within(kv->mod_revision, query->min_mod_revision, query->max_mod_revision) &&
            within(kv->create_revision, query->min_create_revision, query->max_create_revision);

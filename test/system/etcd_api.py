@@ -17,6 +17,7 @@ RangeRequest: key=1b range_end=2b limit=3i revision=4i sort_order=5e sort_target
     keys_only=8t count_only=9t min_mod_revision=10i max_mod_revision=11i min_create_revision=12i \
     max_create_revision=13i
 RangeResponse: header=1@ResponseHeader kvs=2*@KeyValue more=3t count=4i
+RangeStreamResponse: range_response=1@RangeResponse
 PutRequest: key=1b value=2b lease=3i prev_kv=4t ignore_value=5t ignore_lease=6t
 PutResponse: header=1@ResponseHeader prev_kv=2@KeyValue
 DeleteRangeRequest: key=1b range_end=2b prev_kv=3t
@@ -81,6 +82,8 @@ HealthCheckResponse: status=1e
 
 METHODS = {
     "Range": ("etcdserverpb.KV/Range", "RangeRequest", "RangeResponse", "unary_unary"),
+    "RangeStream": ("etcdserverpb.KV/RangeStream", "RangeRequest", "RangeStreamResponse",
+                    "unary_stream"),
     "Put": ("etcdserverpb.KV/Put", "PutRequest", "PutResponse", "unary_unary"),
     "DeleteRange": ("etcdserverpb.KV/DeleteRange", "DeleteRangeRequest", "DeleteRangeResponse",
                     "unary_unary"),

@@ -7,8 +7,14 @@
 
 struct call;
 
-/* kv.c, txn.c */
+/* range.c */
 void call_range(struct call *call, struct bytes message);
+void call_range_stream(struct call *call, struct bytes message);
+void call_range_half_closed(struct call *call);
+void call_range_woken(struct call *call);
+void call_range_over(struct call *call);
+
+/* kv.c */
 void call_put(struct call *call, struct bytes message);
 void call_delete_range(struct call *call, struct bytes message);
 void call_txn(struct call *call, struct bytes message);

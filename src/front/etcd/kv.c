@@ -1,84 +1,10 @@
-/* The KV service. Writes become commands; reads are done here, over the local state, once the
- * replica says that it is fresh enough. */
+/* The KV service but for Range (range.c). Writes become commands; transactions that only read are
+ * done here, over the local state, once the replica says that it is fresh enough. */
 #include "front/etcd/call.h"
 #include "front/etcd/convert.h"
 #include "front/etcd/handlers.h"
 
 #include <string.h>
-
-/* --- Range ------------------------------------------------------------------------------------*/
-
-/* A query that waits until the local state is fresh; its keys follow it in memory. */
-struct range_wait {
-    struct range_query query;
-    uint8_t keys[];
-};
-
-static void range_reply(struct call *call, const struct range_query *query)
-{
-    struct etcd_front *front = call_front(call);
-    struct store *store = front_store(front);
-    struct range_result result;
-    arena_reset(&front->reply);
-    enum refusal refusal = store_range(store, query, &front->reply, &result);
-    if (refusal != REFUSAL_NONE) {
-        call_refuse(call, refusal);
-        return;
-    }
-    Etcdserverpb__RangeResponse reply;
-    convert_range_result(&result, &front->reply, &reply);
-    Etcdserverpb__ResponseHeader header = message_header_now(front);
-    reply.header = &header;
-    call_reply(call, &reply.base);
-    arena_reset(&front->reply);
-}
-
-static void on_range_read(struct request *request, enum status status, const struct result *result)
-{
-    (void)result;
-    struct call *call = call_done(request, status);
-    if (call != NULL)
-        range_reply(call, &((struct range_wait *)call->state)->query);
-}
-
-static void range_wait(struct call *call, const struct range_query *query)
-{
-    struct bytes key = query->range.key;
-    struct bytes end = query->range.end;
-    struct range_wait *wait = call_state(call, sizeof *wait + key.size + end.size);
-    wait->query = *query;
-    memcpy(wait->keys, key.data, key.size);
-    if (end.size > 0)
-        memcpy(wait->keys + key.size, end.data, end.size);
-    wait->query.range.key = bytes_of(wait->keys, key.size);
-    wait->query.range.end = bytes_of(wait->keys + key.size, end.size);
-    call_read(call, on_range_read);
-}
-
-static enum refusal range_check(struct call *call, const struct range_query *query)
-{
-    if (query->range.key.size == 0)
-        return REFUSAL_KEY_EMPTY;
-    if ((unsigned)query->order > SORT_DESCEND || (unsigned)query->target > SORT_VALUE)
-        return REFUSAL_INVALID_SORT;
-    return call_standing(call);
-}
-
-void call_range(struct call *call, struct bytes message)
-{
-    const Etcdserverpb__RangeRequest *request =
-        call_decode(call, &etcdserverpb__range_request__descriptor, message);
-    if (request == NULL)
-        return;
-    struct range_query query = convert_range(request);
-    enum refusal refusal = range_check(call, &query);
-    if (refusal != REFUSAL_NONE)
-        call_refuse(call, refusal);
-    else if (query.serializable)
-        range_reply(call, &query);
-    else
-        range_wait(call, &query);
-}
 
 /* --- Put, DeleteRange, Compact ----------------------------------------------------------------*/
 

@@ -13,11 +13,13 @@
 #define HEALTH "grpc.health.v1.Health"
 
 const struct method methods[METHODS_COUNT] = {
-    {KV, "Range", .message = call_range},
+    {KV, "Range", .message = call_range, .woken = call_range_woken, .over = call_range_over},
     {KV, "Put", .message = call_put},
     {KV, "Txn", .message = call_txn},
     {KV, "DeleteRange", .message = call_delete_range},
     {KV, "Compact", .message = call_compact},
+    {KV, "RangeStream", .stream = true, .message = call_range_stream,
+     .half_closed = call_range_half_closed, .woken = call_range_woken, .over = call_range_over},
     {WATCH, "Watch", .stream = true, .message = call_watch, .half_closed = call_watch_half_closed,
      .woken = call_watch_woken, .over = call_watch_over},
     {LEASE, "LeaseKeepAlive", .stream = true, .message = call_lease_keep_alive},

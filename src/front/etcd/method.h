@@ -22,7 +22,7 @@ struct method {
     void (*over)(struct call *call);
 };
 
-#define METHODS_COUNT 21
+#define METHODS_COUNT 22
 extern const struct method methods[METHODS_COUNT];
 
 /* NULL, and the text of the refusal, for what is not offered. */

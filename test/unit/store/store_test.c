@@ -1,6 +1,7 @@
 /* The store against the model: random commands, compaction and its slices, snapshots in the middle
  * of it all; and the rules of the etcd API one by one. */
 #include "store/support_store.h"
+#include "store/walk.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -550,6 +551,73 @@ static void damaged_snapshots_never_crash_the_loader(void **state)
     fixture_release(&f);
 }
 
+/* --- Walks ----------------------------------------------------------------------------------- */
+
+/* One slice, compared with the next pairs that the range had when the walk began. False: the walk
+ * is over, ended by compaction or by itself. */
+static bool walk_slice(struct fixture *f, struct range_walk *walk, struct buffer *from,
+                       const struct range_result *expected, uint32_t *at)
+{
+    struct arena arena;
+    struct kv *kvs;
+    uint32_t count;
+    arena_init(&arena, &f->mem);
+    uint32_t keys_max = 1 + (uint32_t)prng_below(&f->prng, 6);
+    uint64_t bytes_max = 1 + prng_below(&f->prng, 200);
+    enum refusal refusal =
+        range_walk_next(f->store, walk, &arena, keys_max, bytes_max, &kvs, &count);
+    bool compacted = walk->query.revision < f->model.compacted;
+    assert_int_equal(refusal, compacted ? REFUSAL_COMPACTED : REFUSAL_NONE);
+    assert_true(count <= keys_max && count <= expected->kvs_count - *at);
+    for (uint32_t i = 0; i < count; i++)
+        assert_kv_equal(&kvs[i], &expected->kvs[(*at)++]);
+    buffer_clear(from);
+    buffer_append(from, walk->from);
+    walk->from = buffer_bytes(from);
+    arena_release(&arena);
+    return refusal == REFUSAL_NONE && !walk->done;
+}
+
+static void random_walk(struct fixture *f)
+{
+    struct range_query query = random_query(&f->prng, &f->model);
+    query.order = (enum sort_order)prng_below(&f->prng, 2);
+    query.target = SORT_KEY;
+    struct range_result expected;
+    struct range_walk walk;
+    enum refusal refusal = model_range(&f->model, &query, &expected);
+    assert_int_equal(range_walk_begin(f->store, &query, &walk), refusal);
+    if (refusal != REFUSAL_NONE)
+        return;
+    struct buffer from;
+    buffer_init(&from, &f->mem, 4096);
+    uint32_t at = 0;
+    /* The model keeps its values for good, so what was expected stays valid. */
+    while (walk_slice(f, &walk, &from, &expected, &at))
+        random_step(f);
+    if (walk.done) {
+        assert_int_equal(at, expected.kvs_count);
+        assert_int_equal(walk.count, expected.count);
+        assert_int_equal(walk.more, expected.more);
+    }
+    free(expected.kvs);
+    buffer_release(&from);
+}
+
+static void a_walk_gives_what_the_range_was_while_commands_go_on(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 300; seed < 330; seed++) {
+        struct fixture f;
+        fixture_init(&f, seed);
+        for (int step = 0; step < 200; step++)
+            random_step(&f);
+        for (int i = 0; i < 100; i++)
+            random_walk(&f);
+        fixture_release(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -566,6 +634,7 @@ int main(void)
         cmocka_unit_test(compaction_gives_memory_back),
         cmocka_unit_test(compacting_all_the_time_keeps_the_store_small),
         cmocka_unit_test(leases_say_what_they_refuse),
+        cmocka_unit_test(a_walk_gives_what_the_range_was_while_commands_go_on),
         cmocka_unit_test(damaged_snapshots_never_crash_the_loader),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
