@@ -13,6 +13,7 @@
 #include "cli/options.h"
 #include "cli/session.h"
 
+#include "base/arena.h"
 #include "base/prng.h"
 
 enum bench_kind {
@@ -73,6 +74,8 @@ struct bench_config {
 };
 
 #define BENCH_KEY_MAX 1024
+#define BENCH_WINDOW_MS 100
+#define BENCH_WINDOWS_MAX 36000 /* an hour; what comes later is in no window */
 
 struct bench_worker {
     struct grpc_call call;
@@ -120,7 +123,8 @@ struct bench {
     struct bench_watch_stream *watch_streams;
     size_t watch_streams_count;
     size_t watchers_created;
-    uint64_t setup_ns; /* how long creating the watchers took */
+    struct arena arena; /* a watcher's message while it is looked at */
+    uint64_t setup_ns;  /* how long creating the watchers took */
 
     enum bench_phase phase;
     struct prng prng;
@@ -136,6 +140,9 @@ struct bench {
     uint64_t progress_ns; /* when something last succeeded */
     uint64_t events;
     uint64_t events_expected;
+    uint64_t event_last_ns; /* when the newest of them came */
+    uint32_t *windows;      /* requests done in each BENCH_WINDOW_MS of the measured phase */
+    size_t windows_count;
     uint64_t cpu_started_us;
     uint64_t cpu_used_us;
     bool interrupted;

@@ -1,7 +1,7 @@
 /* Bench report: the line while it runs, and the result as a table or as JSON.
  *
  * Everything is read from the bench and nothing is changed, so a report may be made at any time;
- * rates are over the measured phase alone. */
+ * rates are over the measured phase, those of events until the last of them came. */
 #include "cli/bench.h"
 
 #include "cli/json.h"
@@ -17,6 +17,14 @@ static double elapsed_s(const struct bench *bench)
 {
     uint64_t ns = bench->measure_ended_ns - bench->measure_started_ns;
     return ns > 0 ? (double)ns / 1e9 : 1e-9;
+}
+
+/* The time over which a series was counted: events may come after the last request is done. */
+static double series_seconds(const struct bench *bench, size_t series)
+{
+    if (series == SERIES_EVENT && bench->event_last_ns > bench->measure_ended_ns)
+        return (double)(bench->event_last_ns - bench->measure_started_ns) / 1e9;
+    return elapsed_s(bench);
 }
 
 static uint64_t errors_total(const struct bench *bench)
@@ -169,7 +177,7 @@ static void print_result(const struct bench *bench)
     for (size_t i = 0; i < SERIES_COUNT; i++)
         if (bench->series[i]->count > 0 || bench->errors[i] > 0)
             print_series(&table, bench_series_names[i], bench->series[i], bench->errors[i],
-                         elapsed_s(bench));
+                         series_seconds(bench, i));
     table_print(&table, stdout);
     table_release(&table);
     for (size_t i = 0; i < SERIES_COUNT && bench->config.histogram; i++) {
@@ -236,8 +244,14 @@ static void print_json(const struct bench *bench)
     json_object(&json, "operations");
     for (size_t i = 0; i < SERIES_COUNT; i++)
         if (bench->series[i]->count > 0 || bench->errors[i] > 0)
-            json_series(&json, bench_series_names[i], bench->series[i], bench->errors[i], seconds);
+            json_series(&json, bench_series_names[i], bench->series[i], bench->errors[i],
+                        series_seconds(bench, i));
     json_object_end(&json);
+    json_u64(&json, "window_ms", BENCH_WINDOW_MS);
+    json_array(&json, "windows");
+    for (size_t i = 0; i < bench->windows_count; i++)
+        json_u64(&json, NULL, bench->windows[i]);
+    json_array_end(&json);
     json_array(&json, "errors");
     for (size_t i = 0; i < bench->messages_count; i++) {
         json_object(&json, NULL);

@@ -14,7 +14,7 @@
 #include <sys/resource.h>
 
 #define CONNECT_LIMIT_MS 5000
-#define DRAIN_LIMIT_MS 2000
+#define DRAIN_LIMIT_MS 2000 /* without an event */
 #define STALL_LIMIT_MS 15000
 #define NS_PER_MS 1000000u
 
@@ -100,6 +100,19 @@ void bench_count_error(struct bench *bench, enum bench_series series,
     }
 }
 
+static void count_in_window(struct bench *bench, uint64_t now)
+{
+    uint64_t window = (now - bench->measure_started_ns) / (BENCH_WINDOW_MS * (uint64_t)NS_PER_MS);
+    if (window >= BENCH_WINDOWS_MAX)
+        return;
+    if (bench->windows == NULL)
+        bench->windows = calloc(BENCH_WINDOWS_MAX, sizeof *bench->windows);
+    if (bench->windows == NULL)
+        panic("out of memory");
+    bench->windows[window]++;
+    bench->windows_count = (size_t)window + 1;
+}
+
 void bench_complete(struct bench_worker *worker, const struct grpc_status *status)
 {
     struct bench *bench = worker->lane->bench;
@@ -115,8 +128,10 @@ void bench_complete(struct bench_worker *worker, const struct grpc_status *statu
         return;
     }
     bench->progress_ns = now;
-    if (measured && !worker->setting_up)
+    if (measured && !worker->setting_up) {
         histogram_record(bench->series[worker->series], now - worker->started_ns);
+        count_in_window(bench, now);
+    }
     worker->idle_ns = now;
     worker_next(worker, now);
 }
@@ -305,6 +320,18 @@ static void run_phase(struct bench *bench, enum bench_phase phase, uint64_t limi
     bench->phase = BENCH_DRAIN;
 }
 
+/* A server may be behind with its events, and is waited for as long as they come. */
+static void drain_events(struct bench *bench)
+{
+    uint64_t since = uv_hrtime();
+    while (bench->events < bench->events_expected &&
+           uv_hrtime() < since + DRAIN_LIMIT_MS * (uint64_t)NS_PER_MS) {
+        uv_run(&bench->client.loop, UV_RUN_ONCE);
+        if (bench->event_last_ns > since)
+            since = bench->event_last_ns;
+    }
+}
+
 static void run_phases(struct bench *bench)
 {
     const struct bench_config *config = &bench->config;
@@ -314,9 +341,7 @@ static void run_phases(struct bench *bench)
         run_phase(bench, BENCH_WARMUP, config->warmup_ms);
     if (!bench->interrupted && !bench->stalled)
         run_phase(bench, BENCH_MEASURE, config->total != 0 ? 0 : config->duration_ms);
-    uint64_t limit = uv_hrtime() + DRAIN_LIMIT_MS * (uint64_t)NS_PER_MS;
-    while (bench->events < bench->events_expected && uv_hrtime() < limit)
-        uv_run(&bench->client.loop, UV_RUN_ONCE);
+    drain_events(bench);
     bench->phase = BENCH_DONE;
 }
 

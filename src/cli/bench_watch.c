@@ -6,18 +6,32 @@
 #include "cli/bench.h"
 
 #include "base/panic.h"
+#include "world/mem_system.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define CREATE_LIMIT_MS 30000
+#define CREATE_LIMIT_MS 30000 /* without a new one */
+
+static void *message_alloc(void *owner, size_t size)
+{
+    return arena_alloc(owner, size);
+}
+
+static void message_free(void *owner, void *at)
+{
+    (void)owner;
+    (void)at;
+}
 
 static void on_message(struct grpc_call *call, struct bytes message)
 {
     struct bench_watch_stream *stream = call->owner;
     struct bench *bench = stream->bench;
+    ProtobufCAllocator allocator = {message_alloc, message_free, &bench->arena};
+    arena_reset(&bench->arena);
     Etcdserverpb__WatchResponse *response =
-        etcdserverpb__watch_response__unpack(NULL, message.size, message.data);
+        etcdserverpb__watch_response__unpack(&allocator, message.size, message.data);
     if (response == NULL)
         return;
     if (response->created && !response->canceled) {
@@ -33,9 +47,9 @@ static void on_message(struct grpc_call *call, struct bytes message)
         if (started < bench->measure_started_ns || bench->measure_started_ns == 0)
             continue;
         bench->events++;
+        bench->event_last_ns = now;
         histogram_record(bench->series[SERIES_EVENT], now - started);
     }
-    etcdserverpb__watch_response__free_unpacked(response, NULL);
 }
 
 static void on_end(struct grpc_call *call, const struct grpc_status *status)
@@ -65,6 +79,20 @@ static void stream_start(struct bench_watch_stream *stream)
     }
 }
 
+static void watchers_await(struct bench *bench)
+{
+    size_t created = 0;
+    uint64_t since = uv_hrtime();
+    while (bench->watchers_created < bench->config.watchers &&
+           uv_hrtime() < since + CREATE_LIMIT_MS * UINT64_C(1000000) &&
+           bench->errors[SERIES_EVENT] == 0 && !bench->interrupted) {
+        uv_run(&bench->client.loop, UV_RUN_ONCE);
+        if (bench->watchers_created != created)
+            since = uv_hrtime();
+        created = bench->watchers_created;
+    }
+}
+
 void watch_streams_open(struct bench *bench)
 {
     const struct bench_config *config = &bench->config;
@@ -75,6 +103,7 @@ void watch_streams_open(struct bench *bench)
     if (bench->watch_streams == NULL)
         panic("out of memory");
     bench->watch_streams_count = count;
+    arena_init(&bench->arena, mem_system());
     uint64_t started = uv_hrtime();
     for (size_t i = 0; i < count; i++) {
         struct bench_watch_stream *stream = &bench->watch_streams[i];
@@ -88,10 +117,7 @@ void watch_streams_open(struct bench *bench)
         stream->call.on_end = on_end;
         stream_start(stream);
     }
-    uint64_t limit = started + CREATE_LIMIT_MS * UINT64_C(1000000);
-    while (bench->watchers_created < config->watchers && uv_hrtime() < limit &&
-           bench->errors[SERIES_EVENT] == 0 && !bench->interrupted)
-        uv_run(&bench->client.loop, UV_RUN_ONCE);
+    watchers_await(bench);
     bench->setup_ns = uv_hrtime() - started;
 }
 
@@ -99,6 +125,8 @@ void watch_streams_close(struct bench *bench)
 {
     for (size_t i = 0; i < bench->watch_streams_count; i++)
         grpc_call_release(&bench->watch_streams[i].call);
+    if (bench->watch_streams != NULL)
+        arena_release(&bench->arena);
     free(bench->watch_streams);
     bench->watch_streams = NULL;
     bench->watch_streams_count = 0;

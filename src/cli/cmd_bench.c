@@ -277,6 +277,7 @@ static enum exit_code run(struct bench *bench)
     for (size_t i = 0; i < SERIES_COUNT; i++)
         free(bench->series[i]);
     free(bench->value);
+    free(bench->windows);
     return code;
 }
 

@@ -104,7 +104,7 @@ class Member:
 
     def flags(self):
         peers = ",".join(f"{m.name}={m.advertised}" for m in self.cluster.members)
-        engine = self.cluster.run.engine
+        engine = self.cluster.run.engine if self.cluster.server is None else None
         return [*(["--engine", engine] if engine else []),
                 "--name", self.name, "--data-dir", self.data,
                 "--listen-client-urls", self.client_url, "--advertise-client-urls", self.client_url,
@@ -116,7 +116,7 @@ class Member:
         assert not self.alive()
         with open(self.log_path, "ab") as log:
             self.process = self.cluster.run.spawn(
-                [*self.cluster.run.server, *self.flags(), *self.cluster.extra, *extra],
+                [*(self.cluster.server or self.cluster.run.server), *self.flags(), *self.cluster.extra, *extra],
                 stdout=log, stderr=log)
         if self.cluster.proxy:
             self.cluster.proxy.party(self.name, self.process.pid)
@@ -164,8 +164,9 @@ class Member:
 
 
 class Cluster:
-    def __init__(self, run, size=3, extra=(), name="cluster", proxied=False):
+    def __init__(self, run, size=3, extra=(), name="cluster", proxied=False, server=None):
         self.run = run
+        self.server = server  # the command of another system than the run's
         self.proxy = FaultProxy(run) if proxied else None
         self.extra = list(extra)
         self.token = f"{name}-{os.getpid()}"
