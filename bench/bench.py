@@ -4,7 +4,7 @@
   script/bench                          every suite
   script/bench load watch               only these
   script/bench --quick                  one short round each: is everything in place?
-  script/bench --json out.json --svg plots/
+  script/bench --json out.json --markdown out.md --svg plots/
 
 Suites: load, ceiling, rate, watch, memory, stall, growth, instructions. Prints figures and asserts none: timings of
 a shared machine are noisy, ratios less so.
@@ -34,6 +34,7 @@ def parse():
     parser.add_argument("--binary", help="of synod (build/release/synod)")
     parser.add_argument("--engine", help="synod's consensus engine")
     parser.add_argument("--json", metavar="FILE", help="write the figures")
+    parser.add_argument("--markdown", metavar="FILE", help="write the tables for a page")
     parser.add_argument("--svg", metavar="FOLDER", help="draw the figures")
     options = parser.parse_args()
     unknown = [name for name in options.suites if name not in suites.SUITES]
@@ -84,6 +85,9 @@ def test(run):
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
             json.dump(data, file, indent=1)
+    if options.markdown:
+        with open(options.markdown, "w", encoding="utf-8") as file:
+            file.write("\n".join(table.markdown() for table in tables))
     if options.svg:
         import plots
         for path in plots.draw(data, options.svg):

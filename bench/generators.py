@@ -50,9 +50,20 @@ def figures(series, spent, share):
             "cpu_us": members, "client_us": client}
 
 
+def fill(run, system, flags):
+    """Writes every key once, before anything is counted."""
+    keys = flags[flags.index("--keys") + 1]
+    given = [word for word in flags if word not in ("--fill", "--consistency", "l", "s")]
+    synod_bench(run, system, ("put", 20, 10), 60, *given, "--total", keys, "--sequential",
+                "--warmup", "0s")
+
+
 def synod_bench(run, system, load, seconds, *flags, whole=False):
     """`load` is (operation, connections, streams). Its whole report if `whole`."""
     operation, connections, streams = load
+    if "--fill" in flags:
+        fill(run, system, flags)
+        flags = tuple(word for word in flags if word != "--fill")
     endpoints = ["--endpoints", system.endpoints] if "--endpoints" not in flags else []
     command = [run.binary, "bench", operation, *endpoints, "--connections", str(connections),
                "--streams", str(streams), "--duration", f"{seconds}s", "--warmup", f"{WARMUP_S}s",

@@ -349,13 +349,14 @@ def instructions(run, options):
         extra=["--heartbeat-interval", "2000", "--election-timeout", "30000"])
     leader = system.cluster.leader()
     others = [member for member in system.members if member is not leader]
+    generators.synod_bench(run, system, ("put", 10, 10), 60, "--total", "1000", "--keys", "1000",
+                           "--sequential", "--warmup", "0s")
     for operation, *shape in loads:
         for place, member in (("leader", leader), ("follower", others[0])):
             count = 200 * shape[0] * shape[1] if shape[0] > 1 else 1000
             used = systems.counted(system, lambda: generators.synod_bench(
                 run, system, (operation, *shape), 60, "--total", str(count), "--warmup", "0s",
-                "--endpoints", member.endpoint, "--keys", "1000",
-                *(["--fill"] if operation == "get" else [])))
+                "--endpoints", member.endpoint, "--keys", "1000"))
             each = {name: total / count for name, total in used.items()}
             table.add(load=f"{operation} {shape_name(*shape)}", place=place, count=count,
                       leader=each[leader.name], other=each[others[1].name],

@@ -43,6 +43,14 @@ class Table:
                 for cell, width, (_, _, form) in zip(line, widths, self.columns)).rstrip())
         return "\n".join([*lines, *(["", *self.notes] if self.notes else []), ""])
 
+    def markdown(self):
+        """The same for a page: doc/performance.md is made of these."""
+        cells = self.cells()
+        rule = ["---:" if form else "---" for _, _, form in self.columns]
+        lines = ["| " + " | ".join(line) + " |"
+                 for line in [[cell.lower() for cell in cells[0]], rule, *cells[1:]]]
+        return "\n".join([f"{self.title}:", "", *lines, ""])
+
     def data(self):
         return {"name": self.name, "title": self.title, "plot": self.plot, "notes": self.notes,
                 "columns": [list(column) for column in self.columns], "rows": self.rows}
