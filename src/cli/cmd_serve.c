@@ -21,6 +21,8 @@
 #define QUOTA_DEFAULT (INT64_C(2) * 1024 * 1024 * 1024)
 #define QUOTA_OFF (INT64_C(64) * 1024 * 1024 * 1024)
 #define LISTEN_MAX 16
+/* What a failover may take longer because of it; a confirmed read round buys so much. */
+#define READ_LEASE_NS UINT64_C(100000000)
 
 static const struct options_spec serve_spec = {
     .command = "serve",
@@ -310,6 +312,8 @@ static bool open_replica(struct server *s)
         .client_urls_count = s->client_urls_count,
         .heartbeat_ns = (uint64_t)options_number(o, "heartbeat-interval") * 1000000,
         .election_ns = (uint64_t)options_number(o, "election-timeout") * 1000000,
+        .lease_ns = READ_LEASE_NS,
+        .lease_reads = strcmp(options_string(o, "read-mode"), "lease") == 0,
         .quota_bytes = (uint64_t)quota_bytes(o),
         .snapshot_slots = (uint64_t)options_number(o, "snapshot-count"),
         .owner = s,

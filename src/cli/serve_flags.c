@@ -7,6 +7,12 @@
 
 #include <string.h>
 
+static const char *read_mode_choice(size_t i)
+{
+    static const char *const modes[] = {"quorum", "lease"};
+    return i < sizeof modes / sizeof modes[0] ? modes[i] : NULL;
+}
+
 const struct option serve_flags[] = {
     {.group = "Member",
      .name = "name",
@@ -93,6 +99,14 @@ const struct option serve_flags[] = {
      .maximum = INT32_MAX,
      .hint = "MS",
      .help = "milliseconds of silence after which a leader is replaced; at least 5 heartbeats"},
+    {.name = "read-mode",
+     .kind = OPTION_STRING,
+     .preset = "quorum",
+     .hint = "MODE",
+     .choice = read_mode_choice,
+     .help = "how a leader makes sure that its reads are not stale: quorum, it asks one for all "
+             "reads of a moment; or lease, it asks for a tenth of a second in advance, during "
+             "which nobody else can lead"},
 
     {.group = "Limits",
      .name = "max-txn-ops",

@@ -56,13 +56,15 @@ struct lsn effects_persist(struct effects *fx, enum record_type type, uint64_t s
     return effect->lsn;
 }
 
-static void effects_add_send(struct effects *fx, enum effect_kind kind, uint16_t to,
-                             struct bytes head, struct blob *entry)
+static struct effect *effects_add_send(struct effects *fx, enum effect_kind kind, uint16_t to,
+                                       struct bytes head, struct blob *entry)
 {
     struct effect *effect = effects_add(fx, kind);
     effect->to = to;
+    effect->until = TIME_NEVER;
     effect->head = effects_keep_head(fx, head);
     effect->entry = blob_keep(entry);
+    return effect;
 }
 
 void effects_send(struct effects *fx, uint16_t to, struct bytes head, struct blob *entry)
@@ -75,6 +77,11 @@ void effects_send_early(struct effects *fx, uint16_t to, struct bytes head, stru
     effects_add_send(fx, EFFECT_SEND_EARLY, to, head, entry);
 }
 
+void effects_send_until(struct effects *fx, uint16_t to, struct bytes head, uint64_t until)
+{
+    effects_add_send(fx, EFFECT_SEND_EARLY, to, head, NULL)->until = until;
+}
+
 void effects_deliver(struct effects *fx, uint64_t slot, struct bytes mark, struct blob *entry)
 {
     ensure(mark.size <= MARK_MAX);
@@ -84,11 +91,12 @@ void effects_deliver(struct effects *fx, uint64_t slot, struct bytes mark, struc
     effect->entry = blob_keep(entry);
 }
 
-void effects_read_ok(struct effects *fx, uint64_t token, uint64_t slot)
+void effects_read_ok(struct effects *fx, uint64_t token, uint64_t slot, uint64_t until)
 {
     struct effect *effect = effects_add(fx, EFFECT_READ_OK);
     effect->token = token;
     effect->slot = slot;
+    effect->until = until;
 }
 
 void effects_read_fail(struct effects *fx, uint64_t token)

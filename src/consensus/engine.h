@@ -79,11 +79,12 @@ struct input {
 enum effect_kind {
     EFFECT_PERSIST,    /* type, slot, head, entry -> lsn */
     EFFECT_SEND,       /* to, head, entry: after everything persisted so far is durable */
-    EFFECT_SEND_EARLY, /* to, head, entry: now */
+    EFFECT_SEND_EARLY, /* to, head, entry: now; not at all if the clock has reached `until` */
     EFFECT_DELIVER, /* slot, head, entry: chosen; the slot after the last one delivered. The head is
                      * the engine's mark of the slot (MARK_MAX bytes at most, often none), which
                      * the host keeps with a snapshot taken there */
-    EFFECT_READ_OK, /* token, slot: serve when applied >= slot */
+    EFFECT_READ_OK, /* token, slot, until: serve when applied >= slot. The state that is read then
+                     * is the right one if, after reading it, the clock is still below `until` */
     EFFECT_READ_FAIL, /* token: could not be confirmed; ask again */
     EFFECT_REJECT,    /* token, to: a proposal was not taken; `to` is the leader if known */
     EFFECT_FETCH,     /* to, slot: chosen slots from `slot` on are missing here and `to` has them.
@@ -106,6 +107,7 @@ struct effect {
     struct lsn lsn;
     uint64_t slot;
     uint64_t token;
+    uint64_t until;
     struct ballot ballot;
     struct bytes head;  /* lives in the list */
     struct blob *entry; /* referenced by the list until effects_clear() */
@@ -130,8 +132,10 @@ struct lsn effects_persist(struct effects *fx, enum record_type type, uint64_t s
                            struct bytes head, struct blob *entry);
 void effects_send(struct effects *fx, uint16_t to, struct bytes head, struct blob *entry);
 void effects_send_early(struct effects *fx, uint16_t to, struct bytes head, struct blob *entry);
+/* Early, and only while the clock is below `until`. */
+void effects_send_until(struct effects *fx, uint16_t to, struct bytes head, uint64_t until);
 void effects_deliver(struct effects *fx, uint64_t slot, struct bytes mark, struct blob *entry);
-void effects_read_ok(struct effects *fx, uint64_t token, uint64_t slot);
+void effects_read_ok(struct effects *fx, uint64_t token, uint64_t slot, uint64_t until);
 void effects_read_fail(struct effects *fx, uint64_t token);
 void effects_reject(struct effects *fx, uint64_t token, uint16_t leader);
 void effects_fetch(struct effects *fx, uint16_t to, uint64_t slot);
@@ -147,6 +151,9 @@ struct engine_config {
     uint64_t window_bytes; /* the leader proposes no more while so many bytes are undelivered */
     uint32_t tail_slots;   /* delivered entries kept in memory for takeovers */
     uint64_t tail_bytes;
+    uint64_t lease_ns; /* the longest lease for reads that is granted (read_lease.h); 0: none is */
+    bool lease_reads;  /* leading, read by a lease of that length instead of asking each time */
+    uint32_t lease_drift; /* millionths by which no clock is faster or slower than true time */
     uint64_t seed;
 };
 

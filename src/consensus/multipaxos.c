@@ -85,6 +85,7 @@ static void multipaxos_init(void *engine, const struct engine_config *config)
     p->everybody = configuration_all(config->configuration);
     p->capacity = multipaxos_window_capacity(config);
     p->prng = prng_seed(config->seed);
+    read_lease_init(&p->lease, config);
     p->tick_at = TIME_NEVER;
     p->campaign_at = TIME_NEVER;
     for (uint32_t i = 0; i < config->configuration->count; i++)
@@ -112,6 +113,8 @@ static void multipaxos_on_start(struct multipaxos *p, struct effects *fx)
         if (last != NULL)
             effects_deliver(fx, last->slot, (struct bytes){0}, last->entry);
     }
+    if (!ballot_is_zero(p->promised))
+        read_lease_start(&p->lease, p->now);
     multipaxos_election_start(p, fx);
 }
 
@@ -179,7 +182,7 @@ static void multipaxos_dispatch(struct multipaxos *p, struct multipaxos_peer *pe
         multipaxos_on_read_ack(p, peer, message, fx);
         break;
     case MESSAGE_READ_INDEX:
-        multipaxos_on_read_index(p, from, message);
+        multipaxos_on_read_index(p, from, message, fx);
         break;
     case MESSAGE_READ_INDEX_OK:
         multipaxos_on_read_index_ok(p, message, fx);
@@ -317,8 +320,12 @@ static uint64_t multipaxos_wake(const void *engine)
     if (p->again)
         return p->now;
     uint64_t wake = p->tick_at;
-    if (p->phase == PHASE_FOLLOWING && p->campaign_at < wake)
-        wake = p->campaign_at;
+    uint64_t free_at = read_lease_free_at(&p->lease, p->config.self);
+    uint64_t campaign_at = p->campaign_at > free_at ? p->campaign_at : free_at;
+    if (p->phase == PHASE_FOLLOWING && campaign_at < wake)
+        wake = campaign_at;
+    if (p->phase == PHASE_ASKING && free_at > p->now && free_at < wake)
+        wake = free_at;
     if ((p->phase == PHASE_ASKING || p->phase == PHASE_PREPARING) && p->deadline < wake)
         wake = p->deadline;
     if (p->phase == PHASE_PREPARING && p->repeat_at < wake)

@@ -19,6 +19,7 @@
 
 #include "base/prng.h"
 #include "consensus/engine.h"
+#include "consensus/read_lease.h"
 
 /* Rounds and slots beyond these are malformed: no arithmetic on them can overflow. */
 #define MULTIPAXOS_ROUND_MAX (UINT64_MAX >> 2)
@@ -66,6 +67,7 @@ struct multipaxos_message {
     uint64_t from;        /* PROMISE; PRE_PROMISE: the floor */
     uint64_t slot;
     uint64_t id;
+    uint64_t lease; /* READ_ROUND: grant me one of this length; READ_ACK: granted; 0: none */
     uint64_t stamp; /* HEARTBEAT: the sender's clock */
     uint64_t echo;  /* HEARTBEAT: the receiver's clock, as of now, without the time of travel */
     struct ballot vbal;
@@ -139,7 +141,10 @@ struct multipaxos_read {
 struct multipaxos_round {
     uint64_t id; /* 0: free */
     member_set acks;
-    uint64_t sent_ns;
+    member_set grants; /* of the lease that was asked for with it */
+    uint64_t lease;    /* its length; 0: none */
+    uint64_t began_ns; /* first sent, */
+    uint64_t sent_ns;  /* and last */
 };
 
 /*   FOLLOWING --suspicion--> ASKING --Q1 willing--> PREPARING --Q1 promised--> TAKING_OVER -->
@@ -225,6 +230,7 @@ struct multipaxos {
     uint64_t transfer_at;
 
     /* Reads. */
+    struct read_lease lease;
     uint64_t read_id;
     uint64_t round_id;
     uint32_t reads_count;
@@ -362,7 +368,7 @@ void multipaxos_on_read_round(struct multipaxos *p, uint16_t from,
 void multipaxos_on_read_ack(struct multipaxos *p, struct multipaxos_peer *peer,
                             const struct multipaxos_message *message, struct effects *fx);
 void multipaxos_on_read_index(struct multipaxos *p, uint16_t from,
-                              const struct multipaxos_message *message);
+                              const struct multipaxos_message *message, struct effects *fx);
 void multipaxos_on_read_index_ok(struct multipaxos *p, const struct multipaxos_message *message,
                                  struct effects *fx);
 /* The leader changed: what was under way with the old one starts over. */

@@ -47,6 +47,8 @@ void multipaxos_on_prepare(struct multipaxos *p, uint16_t from,
         p->dropped++;
         return;
     }
+    if (!read_lease_lets(&p->lease, p->now, from))
+        return; /* it asks again */
     int order = ballot_compare(message->ballot, p->promised);
     if (order < 0) {
         multipaxos_nack(p, from, fx);

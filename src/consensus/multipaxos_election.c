@@ -109,6 +109,7 @@ void multipaxos_step_down(struct multipaxos *p)
     p->barrier = 0;
     p->transfer_to = NODE_NONE;
     p->transfer_ordered = false;
+    read_lease_drop(&p->lease);
     multipaxos_reads_reset(p);
 }
 
@@ -307,7 +308,8 @@ void multipaxos_on_peer(struct multipaxos *p, struct multipaxos_peer *peer, bool
  * first, for a promise could not report them. */
 static void election_prepare_if_willing(struct multipaxos *p, struct effects *fx)
 {
-    if (!quorum_phase1(&p->config.configuration->quorums, p->willing))
+    if (!quorum_phase1(&p->config.configuration->quorums, p->willing) ||
+        !read_lease_lets(&p->lease, p->now, p->config.self))
         return;
     for (uint32_t i = 0; i < p->config.configuration->count; i++) {
         if (i == p->place || (p->willing >> i & 1) == 0 || p->peers[i].floor <= p->chosen_upto)
@@ -329,7 +331,7 @@ static void election_time(struct multipaxos *p, struct effects *fx)
 {
     switch (p->phase) {
     case PHASE_FOLLOWING:
-        if (p->now >= p->campaign_at) {
+        if (p->now >= p->campaign_at && read_lease_lets(&p->lease, p->now, p->config.self)) {
             if (multipaxos_sound(p))
                 election_campaign(p, false, fx);
             else

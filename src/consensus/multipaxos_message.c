@@ -1,7 +1,7 @@
 /* Heads: what the members of a Multi-Paxos cluster write to each other and to their logs.
  *
  *     message: kind u8, era u32, flags u8, ballot 11, chosen_upto varint, then by kind and in this
- *              order, each a varint but the last: from, slot, id, stamp, echo, vbal 11
+ *              order, each a varint but the last: from, slot, id, lease, stamp, echo, vbal 11
  *     record:  flags u8, ballot 11, chosen_upto varint
  *
  * A head is valid when exactly these fields are there, nothing follows, rounds and slots are below
@@ -16,6 +16,7 @@ enum {
     FIELD_ID = 4,
     FIELD_TIMES = 8,
     FIELD_VBAL = 16,
+    FIELD_LEASE = 32,
 };
 
 static const uint8_t message_fields[MESSAGE_KINDS] = {
@@ -26,8 +27,8 @@ static const uint8_t message_fields[MESSAGE_KINDS] = {
     [MESSAGE_PROMISE] = FIELD_FROM | FIELD_SLOT | FIELD_VBAL,
     [MESSAGE_ACCEPT] = FIELD_SLOT,
     [MESSAGE_ACCEPTED] = FIELD_SLOT,
-    [MESSAGE_READ_ROUND] = FIELD_ID,
-    [MESSAGE_READ_ACK] = FIELD_ID,
+    [MESSAGE_READ_ROUND] = FIELD_ID | FIELD_LEASE,
+    [MESSAGE_READ_ACK] = FIELD_ID | FIELD_LEASE,
     [MESSAGE_READ_INDEX] = FIELD_ID,
     [MESSAGE_READ_INDEX_OK] = FIELD_ID | FIELD_SLOT,
 };
@@ -48,6 +49,8 @@ struct bytes multipaxos_message_encode(const struct multipaxos_message *message,
         write_varint(&w, message->slot);
     if (fields & FIELD_ID)
         write_varint(&w, message->id);
+    if (fields & FIELD_LEASE)
+        write_varint(&w, message->lease);
     if (fields & FIELD_TIMES) {
         write_varint(&w, message->stamp);
         write_varint(&w, message->echo);
@@ -87,6 +90,8 @@ bool multipaxos_message_decode(struct bytes head, uint32_t era,
         message.slot = read_varint(&r);
     if (fields & FIELD_ID)
         message.id = read_varint(&r);
+    if (fields & FIELD_LEASE)
+        message.lease = read_varint(&r);
     if (fields & FIELD_TIMES) {
         message.stamp = read_varint(&r);
         message.echo = read_varint(&r);

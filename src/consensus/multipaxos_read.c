@@ -35,8 +35,19 @@ static void read_remove(struct multipaxos *p, struct multipaxos_read *read)
     p->reads_count--;
 }
 
+/* Who hands the leadership over does not hold on to it. */
+static bool read_leased(const struct multipaxos *p)
+{
+    return multipaxos_ready(p) && p->transfer_to == NODE_NONE;
+}
+
 void multipaxos_on_read(struct multipaxos *p, uint64_t token, struct effects *fx)
 {
+    uint64_t until = read_leased(p) ? read_lease_use(&p->lease, p->now) : 0;
+    if (until != 0) {
+        effects_read_ok(fx, token, p->chosen_upto, until);
+        return;
+    }
     struct multipaxos_read *read = read_add(p);
     if (read == NULL) {
         effects_read_fail(fx, token);
@@ -49,7 +60,8 @@ void multipaxos_on_read(struct multipaxos *p, uint64_t token, struct effects *fx
 static void read_answer(struct multipaxos *p, struct multipaxos_read *read, struct effects *fx)
 {
     if (read->from == NODE_NONE) {
-        effects_read_ok(fx, read->token, planted(MULTIPAXOS_READ_OWN_SLOT) ? 0 : read->slot);
+        effects_read_ok(fx, read->token, planted(MULTIPAXOS_READ_OWN_SLOT) ? 0 : read->slot,
+                        TIME_NEVER);
     } else {
         struct multipaxos_message message = multipaxos_compose(p, MESSAGE_READ_INDEX_OK);
         message.id = read->id;
@@ -67,6 +79,9 @@ static void read_confirm(struct multipaxos *p, const struct multipaxos_round *ro
     if (!planted(MULTIPAXOS_READ_UNCONFIRMED) &&
         quorum_phase1(&p->config.configuration->quorums, p->everybody & ~round->acks))
         return;
+    if (round->lease != 0 &&
+        !quorum_phase1(&p->config.configuration->quorums, p->everybody & ~round->grants))
+        read_lease_hold(&p->lease, p->now, round->began_ns);
     for (uint32_t i = 0; i < MULTIPAXOS_READS_MAX; i++)
         if (p->reads[i].state == READ_CONFIRMING && p->reads[i].round <= id)
             read_answer(p, &p->reads[i], fx);
@@ -80,6 +95,7 @@ static void read_send_round(struct multipaxos *p, struct multipaxos_round *round
 {
     struct multipaxos_message message = multipaxos_compose(p, MESSAGE_READ_ROUND);
     message.id = round->id;
+    message.lease = round->lease;
     round->sent_ns = p->now;
     multipaxos_broadcast(p, fx, &message, NULL);
 }
@@ -88,7 +104,7 @@ static void read_start_round(struct multipaxos *p, struct multipaxos_round *roun
                              struct effects *fx)
 {
     uint64_t next = planted(MULTIPAXOS_READ_ROUND_REUSED) ? 1 : p->round_id + 1;
-    bool wanted = false;
+    bool wanted = read_leased(p) && read_lease_ends(&p->lease, p->now);
     for (uint32_t i = 0; i < MULTIPAXOS_READS_MAX; i++) {
         struct multipaxos_read *read = &p->reads[i];
         if (read->state != READ_WAITING)
@@ -102,6 +118,9 @@ static void read_start_round(struct multipaxos *p, struct multipaxos_round *roun
         return;
     round->id = p->round_id = next;
     round->acks = p->self;
+    round->grants = p->self;
+    round->lease = read_leased(p) ? read_lease_ask(&p->lease, p->now, p->config.self) : 0;
+    round->began_ns = p->now;
     read_send_round(p, round, fx);
     read_confirm(p, round, fx);
 }
@@ -113,6 +132,7 @@ void multipaxos_on_read_round(struct multipaxos *p, uint16_t from,
         return;
     struct multipaxos_message ack = multipaxos_compose(p, MESSAGE_READ_ACK);
     ack.id = message->id;
+    ack.lease = read_lease_grant(&p->lease, p->now, from, message->lease);
     multipaxos_send(p, fx, from, &ack, NULL);
 }
 
@@ -128,14 +148,32 @@ void multipaxos_on_read_ack(struct multipaxos *p, struct multipaxos_peer *peer,
         if (round->id == 0 || round->id != message->id)
             continue;
         round->acks |= configuration_bit(p->config.configuration, peer->node);
+        if (round->lease != 0 && message->lease == round->lease)
+            round->grants |= configuration_bit(p->config.configuration, peer->node);
         read_confirm(p, round, fx);
         return;
     }
 }
 
-void multipaxos_on_read_index(struct multipaxos *p, uint16_t from,
-                              const struct multipaxos_message *message)
+/* Answered by the lease: the host sends it only while that holds. */
+static bool read_index_leased(struct multipaxos *p, uint16_t from, uint64_t id, struct effects *fx)
 {
+    uint64_t until = read_leased(p) ? read_lease_use(&p->lease, p->now) : 0;
+    if (until == 0)
+        return false;
+    uint8_t buffer[MULTIPAXOS_HEAD_MAX];
+    struct multipaxos_message answer = multipaxos_compose(p, MESSAGE_READ_INDEX_OK);
+    answer.id = id;
+    answer.slot = p->chosen_upto;
+    effects_send_until(fx, from, multipaxos_message_encode(&answer, p->config.era, buffer), until);
+    return true;
+}
+
+void multipaxos_on_read_index(struct multipaxos *p, uint16_t from,
+                              const struct multipaxos_message *message, struct effects *fx)
+{
+    if (read_index_leased(p, from, message->id, fx))
+        return;
     if (!multipaxos_leads(p))
         return; /* the peer asks whoever leads, again and again until it gives up */
     for (uint32_t i = 0; i < MULTIPAXOS_READS_MAX; i++)
@@ -156,7 +194,7 @@ void multipaxos_on_read_index_ok(struct multipaxos *p, const struct multipaxos_m
         struct multipaxos_read *read = &p->reads[i];
         if (read->state == READ_FREE || read->from != NODE_NONE || read->id != message->id)
             continue;
-        effects_read_ok(fx, read->token, message->slot);
+        effects_read_ok(fx, read->token, message->slot, TIME_NEVER);
         read_remove(p, read);
         return;
     }
@@ -220,7 +258,7 @@ void multipaxos_reads_tick(struct multipaxos *p, struct effects *fx)
 
 void multipaxos_pump_reads(struct multipaxos *p, struct effects *fx)
 {
-    if (p->reads_count == 0)
+    if (p->reads_count == 0 && !(read_leased(p) && read_lease_ends(&p->lease, p->now)))
         return;
     if (multipaxos_ready(p) || (multipaxos_leads(p) && planted(MULTIPAXOS_READ_BEFORE_BARRIER))) {
         for (uint32_t i = 0; i < MULTIPAXOS_ROUNDS_MAX; i++) {

@@ -19,6 +19,14 @@ static void takeover_send_prepare(struct multipaxos *p, const struct multipaxos_
     effects_send(fx, peer->node, multipaxos_message_encode(&message, p->config.era, buffer), NULL);
 }
 
+/* Who granted the last leader a lease does not answer before it has run out. */
+static uint64_t takeover_pause(const struct multipaxos *p)
+{
+    uint64_t pause = p->config.heartbeat_ns;
+    uint64_t quarter = p->lease.length_ns / 4;
+    return quarter > 0 && quarter < pause ? quarter : pause;
+}
+
 void multipaxos_prepare(struct multipaxos *p, struct effects *fx)
 {
     if (!planted(MULTIPAXOS_BALLOT_REUSED) || p->promised.node != p->config.self)
@@ -28,7 +36,7 @@ void multipaxos_prepare(struct multipaxos *p, struct effects *fx)
     p->promises = 0;
     p->elections++;
     p->deadline = p->now + p->config.election_ns;
-    p->repeat_at = p->now + p->config.heartbeat_ns;
+    p->repeat_at = p->now + takeover_pause(p);
     /* Its record stands before the PREPARE in the list: a ballot that left this member is never
      * used again after a restart. */
     multipaxos_promise(p, p->ballot, fx);
@@ -43,7 +51,7 @@ void multipaxos_prepare(struct multipaxos *p, struct effects *fx)
 
 void multipaxos_prepare_again(struct multipaxos *p, struct effects *fx)
 {
-    p->repeat_at = p->now + p->config.heartbeat_ns;
+    p->repeat_at = p->now + takeover_pause(p);
     for (uint32_t i = 0; i < p->config.configuration->count; i++)
         if (i != p->place && (p->promises >> i & 1) == 0)
             takeover_send_prepare(p, &p->peers[i], fx);

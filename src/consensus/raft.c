@@ -85,6 +85,7 @@ static void raft_init(void *engine, const struct engine_config *config)
     p->everybody = configuration_all(config->configuration);
     p->capacity = raft_log_capacity(config);
     p->prng = prng_seed(config->seed);
+    read_lease_init(&p->lease, config);
     p->tick_at = TIME_NEVER;
     p->campaign_at = TIME_NEVER;
     for (uint32_t i = 0; i < config->configuration->count; i++)
@@ -109,6 +110,8 @@ static void raft_on_start(struct raft *p, struct effects *fx)
         raft_persist_hard(p, p->detached ? RAFT_FLAG_JUMP : 0, fx);
     p->detached = false;
     p->hole = false;
+    if (p->term > 0)
+        read_lease_start(&p->lease, p->now);
     raft_election_start(p, fx);
 }
 
@@ -161,7 +164,7 @@ static void raft_dispatch(struct raft *p, struct raft_peer *peer,
         raft_on_read_ack(p, peer, message, fx);
         break;
     case RAFT_READ_INDEX:
-        raft_on_read_index(p, from, message);
+        raft_on_read_index(p, from, message, fx);
         break;
     case RAFT_READ_INDEX_OK:
         raft_on_read_index_ok(p, message, fx);
@@ -183,6 +186,8 @@ static void raft_on_message(struct raft *p, const struct input *input, struct ef
         p->dropped++;
         return;
     }
+    if (message.kind == RAFT_VOTE && !read_lease_lets(&p->lease, p->now, input->from))
+        return; /* it asks again; until then not even its term is heard of */
     struct raft_peer *peer = &p->peers[place];
     raft_heard(p, peer, &message, fx);
     raft_dispatch(p, peer, &message, input->entry, fx);
@@ -291,8 +296,12 @@ static uint64_t raft_wake(const void *engine)
     if (p->again)
         return p->now;
     uint64_t wake = p->tick_at;
-    if (p->phase == RAFT_FOLLOWING && p->campaign_at < wake)
-        wake = p->campaign_at;
+    uint64_t free_at = read_lease_free_at(&p->lease, p->config.self);
+    uint64_t campaign_at = p->campaign_at > free_at ? p->campaign_at : free_at;
+    if (p->phase == RAFT_FOLLOWING && campaign_at < wake)
+        wake = campaign_at;
+    if (p->phase == RAFT_ASKING && free_at > p->now && free_at < wake)
+        wake = free_at;
     if ((p->phase == RAFT_ASKING || p->phase == RAFT_STANDING) && p->deadline < wake)
         wake = p->deadline;
     if (p->phase == RAFT_STANDING && p->repeat_at < wake)

@@ -18,6 +18,7 @@
 
 #include "base/prng.h"
 #include "consensus/engine.h"
+#include "consensus/read_lease.h"
 
 /* Terms and slots beyond these are malformed: no arithmetic on them can overflow. */
 #define RAFT_TERM_MAX (UINT64_MAX >> 2)
@@ -70,6 +71,7 @@ struct raft_message {
     uint64_t first;
     uint64_t asked;
     uint64_t id;
+    uint64_t lease; /* READ_ROUND: grant me one of this length; READ_ACK: granted; 0: none */
     uint64_t stamp; /* BEAT: the sender's clock */
     uint64_t echo;  /* BEAT: the receiver's clock, as of now, without the time of travel */
 };
@@ -141,7 +143,10 @@ struct raft_read {
 struct raft_round {
     uint64_t id; /* 0: free */
     member_set acks;
-    uint64_t sent_ns;
+    member_set grants; /* of the lease that was asked for with it */
+    uint64_t lease;    /* its length; 0: none */
+    uint64_t began_ns; /* first sent, */
+    uint64_t sent_ns;  /* and last */
 };
 
 /*   FOLLOWING --suspicion--> ASKING --Q1 would vote--> STANDING --Q1 voted--> LEADING
@@ -226,6 +231,7 @@ struct raft {
     uint64_t transfer_at;
 
     /* Reads. */
+    struct read_lease lease;
     uint64_t read_id;
     uint64_t round_id;
     uint32_t reads_count;
@@ -356,7 +362,8 @@ void raft_on_read_round(struct raft *p, uint16_t from, const struct raft_message
                         struct effects *fx);
 void raft_on_read_ack(struct raft *p, struct raft_peer *peer, const struct raft_message *message,
                       struct effects *fx);
-void raft_on_read_index(struct raft *p, uint16_t from, const struct raft_message *message);
+void raft_on_read_index(struct raft *p, uint16_t from, const struct raft_message *message,
+                        struct effects *fx);
 void raft_on_read_index_ok(struct raft *p, const struct raft_message *message, struct effects *fx);
 /* The leader changed: what was under way with the old one starts over. */
 void raft_reads_reset(struct raft *p);

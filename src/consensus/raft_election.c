@@ -107,6 +107,7 @@ void raft_step_down(struct raft *p)
     p->transfer_to = NODE_NONE;
     p->ordered = false;
     p->behind_upto = 0;
+    read_lease_drop(&p->lease);
     raft_reads_reset(p);
 }
 
@@ -385,6 +386,14 @@ static void election_begin(struct raft *p, enum raft_phase phase)
     p->refused = 0;
 }
 
+/* Who granted the last leader a lease does not answer before it has run out. */
+static uint64_t election_pause(const struct raft *p)
+{
+    uint64_t pause = p->config.heartbeat_ns;
+    uint64_t quarter = p->lease.length_ns / 4;
+    return quarter > 0 && quarter < pause ? quarter : pause;
+}
+
 /* A new term, with the own vote in it. Both are durable before anybody hears of them, and before
  * the own vote counts. */
 static void election_stand(struct raft *p, struct effects *fx)
@@ -395,7 +404,7 @@ static void election_stand(struct raft *p, struct effects *fx)
     p->vote_lsn = raft_persist_hard(p, 0, fx);
     p->elections++;
     p->deadline = p->now + p->config.election_ns;
-    p->repeat_at = p->now + p->config.heartbeat_ns;
+    p->repeat_at = p->now + election_pause(p);
     election_ask(p, p->everybody, fx);
 }
 
@@ -425,8 +434,8 @@ void raft_on_transfer_now(struct raft *p, uint16_t from, const struct raft_messa
                           struct effects *fx)
 {
     if (p->phase != RAFT_FOLLOWING || p->leader != from || message->term != p->term ||
-        !election_can_stand(p))
-        return;
+        !election_can_stand(p) || !read_lease_lets(&p->lease, p->now, p->config.self))
+        return; /* the leader says so again */
     raft_step_down(p);
     p->ordered = true;
     election_stand(p, fx);
@@ -471,6 +480,8 @@ void raft_pump_election(struct raft *p, struct effects *fx)
     if (p->phase != RAFT_ASKING && p->phase != RAFT_STANDING)
         return;
     if (quorum_phase1(quorums, election_supporters(p))) {
+        if (p->phase == RAFT_ASKING && !read_lease_lets(&p->lease, p->now, p->config.self))
+            return; /* wakes when it has run out */
         if (p->phase == RAFT_ASKING)
             election_stand(p, fx);
         else
@@ -485,7 +496,7 @@ static void election_time(struct raft *p, struct effects *fx)
 {
     switch (p->phase) {
     case RAFT_FOLLOWING:
-        if (p->now >= p->campaign_at)
+        if (p->now >= p->campaign_at && read_lease_lets(&p->lease, p->now, p->config.self))
             election_campaign(p, fx);
         break;
     case RAFT_ASKING:
@@ -494,7 +505,7 @@ static void election_time(struct raft *p, struct effects *fx)
             raft_step_down(p);
             election_back_off(p);
         } else if (p->phase == RAFT_STANDING && p->now >= p->repeat_at) {
-            p->repeat_at = p->now + p->config.heartbeat_ns;
+            p->repeat_at = p->now + election_pause(p);
             election_ask(p, p->everybody & ~p->granted, fx);
         }
         break;

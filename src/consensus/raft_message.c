@@ -1,8 +1,8 @@
 /* Heads: what the members of a Raft cluster write to each other and to their logs.
  *
  *     message: kind u8, era u32, flags u8, term varint, chosen_upto varint, then by kind and in
- * this order, each a varint: slot, prev_term, log_term, first, asked, id, stamp, echo record: flags
- * u8, term varint, vote varint, chosen_upto varint mark:    term u64
+ * this order, each a varint: slot, prev_term, log_term, first, asked, id, lease, stamp, echo
+ * record: flags u8, term varint, vote varint, chosen_upto varint mark:    term u64
  *
  * A head is valid when exactly these fields are there, nothing follows, and terms and slots are
  * below their maxima. Everything else is dropped and counted. */
@@ -18,6 +18,7 @@ enum {
     FIELD_ASKED = 16,
     FIELD_ID = 32,
     FIELD_TIMES = 64,
+    FIELD_LEASE = 128,
 };
 
 struct kind_info {
@@ -38,8 +39,8 @@ static const struct kind_info kinds[RAFT_KINDS] = {
     [RAFT_BEHIND] = {"BEHIND", FIELD_SLOT},
     [RAFT_COMMIT] = {"COMMIT", 0},
     [RAFT_NACK] = {"NACK", 0},
-    [RAFT_READ_ROUND] = {"READ_ROUND", FIELD_ID},
-    [RAFT_READ_ACK] = {"READ_ACK", FIELD_ID},
+    [RAFT_READ_ROUND] = {"READ_ROUND", FIELD_ID | FIELD_LEASE},
+    [RAFT_READ_ACK] = {"READ_ACK", FIELD_ID | FIELD_LEASE},
     [RAFT_READ_INDEX] = {"READ_INDEX", FIELD_ID},
     [RAFT_READ_INDEX_OK] = {"READ_INDEX_OK", FIELD_SLOT | FIELD_ID},
     [RAFT_TRANSFER_NOW] = {"TRANSFER_NOW", 0},
@@ -67,6 +68,8 @@ struct bytes raft_message_encode(const struct raft_message *message, uint32_t er
         write_varint(&w, message->asked);
     if (fields & FIELD_ID)
         write_varint(&w, message->id);
+    if (fields & FIELD_LEASE)
+        write_varint(&w, message->lease);
     if (fields & FIELD_TIMES) {
         write_varint(&w, message->stamp);
         write_varint(&w, message->echo);
@@ -121,6 +124,8 @@ bool raft_message_decode(struct bytes head, uint32_t era, struct raft_message *r
         message.asked = read_varint(&r);
     if (fields & FIELD_ID)
         message.id = read_varint(&r);
+    if (fields & FIELD_LEASE)
+        message.lease = read_varint(&r);
     if (fields & FIELD_TIMES) {
         message.stamp = read_varint(&r);
         message.echo = read_varint(&r);

@@ -35,8 +35,19 @@ static void read_remove(struct raft *p, struct raft_read *read)
     p->reads_count--;
 }
 
+/* Who hands the leadership over does not hold on to it. */
+static bool read_leased(const struct raft *p)
+{
+    return raft_ready(p) && p->transfer_to == NODE_NONE;
+}
+
 void raft_on_read(struct raft *p, uint64_t token, struct effects *fx)
 {
+    uint64_t until = read_leased(p) ? read_lease_use(&p->lease, p->now) : 0;
+    if (until != 0) {
+        effects_read_ok(fx, token, p->commit, until);
+        return;
+    }
     struct raft_read *read = read_add(p);
     if (read == NULL) {
         effects_read_fail(fx, token);
@@ -49,7 +60,7 @@ void raft_on_read(struct raft *p, uint64_t token, struct effects *fx)
 static void read_answer(struct raft *p, struct raft_read *read, struct effects *fx)
 {
     if (read->from == NODE_NONE) {
-        effects_read_ok(fx, read->token, read->slot);
+        effects_read_ok(fx, read->token, read->slot, TIME_NEVER);
     } else {
         struct raft_message message = raft_compose(p, RAFT_READ_INDEX_OK);
         message.id = read->id;
@@ -66,6 +77,9 @@ static void read_confirm(struct raft *p, const struct raft_round *round, struct 
     if (!planted(RAFT_READ_UNCONFIRMED) &&
         quorum_phase1(&p->config.configuration->quorums, p->everybody & ~round->acks))
         return;
+    if (round->lease != 0 &&
+        !quorum_phase1(&p->config.configuration->quorums, p->everybody & ~round->grants))
+        read_lease_hold(&p->lease, p->now, round->began_ns);
     for (uint32_t i = 0; i < RAFT_READS_MAX; i++)
         if (p->reads[i].state == RAFT_READ_CONFIRMING && p->reads[i].round <= id)
             read_answer(p, &p->reads[i], fx);
@@ -78,13 +92,14 @@ static void read_send_round(struct raft *p, struct raft_round *round, struct eff
 {
     struct raft_message message = raft_compose(p, RAFT_READ_ROUND);
     message.id = round->id;
+    message.lease = round->lease;
     round->sent_ns = p->now;
     raft_broadcast(p, fx, &message);
 }
 
 static void read_start_round(struct raft *p, struct raft_round *round, struct effects *fx)
 {
-    bool wanted = false;
+    bool wanted = read_leased(p) && read_lease_ends(&p->lease, p->now);
     for (uint32_t i = 0; i < RAFT_READS_MAX; i++) {
         struct raft_read *read = &p->reads[i];
         if (read->state != RAFT_READ_WAITING)
@@ -98,6 +113,9 @@ static void read_start_round(struct raft *p, struct raft_round *round, struct ef
         return;
     round->id = ++p->round_id;
     round->acks = p->self;
+    round->grants = p->self;
+    round->lease = read_leased(p) ? read_lease_ask(&p->lease, p->now, p->config.self) : 0;
+    round->began_ns = p->now;
     read_send_round(p, round, fx);
     read_confirm(p, round, fx);
 }
@@ -109,6 +127,7 @@ void raft_on_read_round(struct raft *p, uint16_t from, const struct raft_message
         return;
     struct raft_message ack = raft_compose(p, RAFT_READ_ACK);
     ack.id = message->id;
+    ack.lease = read_lease_grant(&p->lease, p->now, from, message->lease);
     raft_send(p, fx, from, &ack, NULL);
 }
 
@@ -124,13 +143,32 @@ void raft_on_read_ack(struct raft *p, struct raft_peer *peer, const struct raft_
         if (round->id == 0 || late)
             continue;
         round->acks |= configuration_bit(p->config.configuration, peer->node);
+        if (round->lease != 0 && message->lease == round->lease)
+            round->grants |= configuration_bit(p->config.configuration, peer->node);
         read_confirm(p, round, fx);
         return;
     }
 }
 
-void raft_on_read_index(struct raft *p, uint16_t from, const struct raft_message *message)
+/* Answered by the lease: the host sends it only while that holds. */
+static bool read_index_leased(struct raft *p, uint16_t from, uint64_t id, struct effects *fx)
 {
+    uint64_t until = read_leased(p) ? read_lease_use(&p->lease, p->now) : 0;
+    if (until == 0)
+        return false;
+    uint8_t buffer[RAFT_HEAD_MAX];
+    struct raft_message answer = raft_compose(p, RAFT_READ_INDEX_OK);
+    answer.id = id;
+    answer.slot = p->commit;
+    effects_send_until(fx, from, raft_message_encode(&answer, p->config.era, buffer), until);
+    return true;
+}
+
+void raft_on_read_index(struct raft *p, uint16_t from, const struct raft_message *message,
+                        struct effects *fx)
+{
+    if (read_index_leased(p, from, message->id, fx))
+        return;
     if (!raft_leads(p))
         return; /* the peer asks whoever leads, again and again until it gives up */
     for (uint32_t i = 0; i < RAFT_READS_MAX; i++)
@@ -150,7 +188,7 @@ void raft_on_read_index_ok(struct raft *p, const struct raft_message *message, s
         struct raft_read *read = &p->reads[i];
         if (read->state == RAFT_READ_FREE || read->from != NODE_NONE || read->id != message->id)
             continue;
-        effects_read_ok(fx, read->token, message->slot);
+        effects_read_ok(fx, read->token, message->slot, TIME_NEVER);
         read_remove(p, read);
         return;
     }
@@ -209,7 +247,7 @@ void raft_reads_tick(struct raft *p, struct effects *fx)
 
 void raft_pump_reads(struct raft *p, struct effects *fx)
 {
-    if (p->reads_count == 0)
+    if (p->reads_count == 0 && !(read_leased(p) && read_lease_ends(&p->lease, p->now)))
         return;
     bool ready = planted(RAFT_READ_NO_BARRIER) ? raft_leads(p) : raft_ready(p);
     if (ready) {

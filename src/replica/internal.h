@@ -28,6 +28,9 @@
 #define ENTRY_BYTES_MAX (4u * 1024 * 1024)
 #define ENTRY_RECORD_OVERHEAD 256u /* what the engine writes beside the entry, at most */
 #define BATCH_COMMANDS_MAX 8192u
+/* Members of one data center, virtual machines included: a hundredth is a thousand times what a
+ * quartz does. */
+#define LEASE_DRIFT 10000U
 #define BATCHES_INFLIGHT_MAX 8u               /* own batches on their way at once */
 #define BACKLOG_BYTES_MAX (64u * 1024 * 1024) /* own batches waiting or on their way */
 #define FORWARDED_BYTES_MAX (64u * 1024 * 1024)
@@ -97,6 +100,7 @@ struct proposals {
 struct read_round {
     uint64_t token; /* 0: free */
     uint64_t slot;
+    uint64_t until; /* what is read is right if the clock is still below that afterwards */
     bool confirmed; /* waits only for `slot` to be applied */
     struct list requests;
 };
@@ -172,6 +176,10 @@ struct catchup {
     uint64_t settle_slot;             /* the next such slot, */
     uint64_t settle_lsn;              /* once this record is durable */
 };
+
+/* Whether what was worked out by a lease may be given out: the clock is read anew, after the work.
+ */
+bool still_holds(const struct replica *r, uint64_t until);
 
 /* --- snapshots.c ----------------------------------------------------------------------------- */
 
@@ -308,7 +316,7 @@ uint64_t propose_wake(const struct replica *r);
 void reads_init(struct replica *r);
 void reads_add(struct replica *r, struct request *request, enum request_kind kind);
 void reads_dispatch(struct replica *r);
-void reads_on_ok(struct replica *r, uint64_t token, uint64_t slot);
+void reads_on_ok(struct replica *r, uint64_t token, uint64_t slot, uint64_t until);
 void reads_on_fail(struct replica *r, uint64_t token);
 void reads_on_applied(struct replica *r);
 void reads_expire(struct replica *r, uint64_t now);

@@ -229,6 +229,11 @@ void keeper_answer(struct replica *r, struct request *request)
         return;
     }
     answer_value(r, request, clock);
+    if (!replica_read_holds(r, request)) {
+        list_remove(&request->link);
+        list_push(&r->reads.waiting, &request->link);
+        return;
+    }
     request_finish(request, STATUS_OK, NULL);
 }
 

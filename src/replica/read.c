@@ -72,6 +72,7 @@ static void round_serve(struct replica *r, struct read_round *round)
     round->token = 0;
     while (!list_empty(&requests)) {
         struct request *request = container_of(requests.next, struct request, link);
+        request->until = round->until;
         if (request->kind == REQUEST_READ) {
             r->reads_served++;
             request_finish(request, replica_serving(r), NULL);
@@ -81,12 +82,25 @@ static void round_serve(struct replica *r, struct read_round *round)
     }
 }
 
-void reads_on_ok(struct replica *r, uint64_t token, uint64_t slot)
+/* The clock is read after the state was: if the lease held then, nobody had taken over before. */
+bool still_holds(const struct replica *r, uint64_t until)
+{
+    return until == TIME_NEVER || planted(REPLICA_LEASE_NOT_CHECKED) ||
+           r->world->ops->now(r->world) < until;
+}
+
+bool replica_read_holds(struct replica *r, const struct request *request)
+{
+    return still_holds(r, request->until);
+}
+
+void reads_on_ok(struct replica *r, uint64_t token, uint64_t slot, uint64_t until)
 {
     struct read_round *round = round_find(r, token);
     if (round == NULL || planted(REPLICA_READ_NEVER))
         return;
     round->slot = slot;
+    round->until = until;
     round->confirmed = true;
     if (machine_slot(r->machine) >= slot || planted(REPLICA_READ_NOT_APPLIED))
         round_serve(r, round);

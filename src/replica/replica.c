@@ -191,13 +191,14 @@ static void effect_execute(struct replica *r, const struct effect *fx)
         gate_send(r, fx->to, fx->head, fx->entry);
         break;
     case EFFECT_SEND_EARLY:
-        engine_send(r, fx->to, fx->head, fx->entry);
+        if (still_holds(r, fx->until))
+            engine_send(r, fx->to, fx->head, fx->entry);
         break;
     case EFFECT_DELIVER:
         effect_deliver(r, fx);
         break;
     case EFFECT_READ_OK:
-        reads_on_ok(r, fx->token, fx->slot);
+        reads_on_ok(r, fx->token, fx->slot, fx->until);
         break;
     case EFFECT_READ_FAIL:
         reads_on_fail(r, fx->token);
@@ -496,6 +497,9 @@ static void boot_engine(struct replica *r)
                                    .window_bytes = 32 * 1024 * 1024,
                                    .tail_slots = 256,
                                    .tail_bytes = 1024 * 1024,
+                                   .lease_ns = c->lease_ns,
+                                   .lease_drift = LEASE_DRIFT,
+                                   .lease_reads = c->lease_reads,
                                    .seed = r->world->ops->random(r->world)};
     r->engine_size = r->ops->size(&config);
     r->engine = mem_zero(r->mem, r->engine_size);

@@ -40,6 +40,8 @@ struct replica_config {
     uint32_t client_urls_count;
     uint64_t heartbeat_ns;
     uint64_t election_ns;
+    uint64_t lease_ns; /* the longest lease for reads that this member grants a leader; 0: none */
+    bool lease_reads;  /* leading, it reads by such leases */
     uint64_t quota_bytes;
     uint64_t snapshot_bytes; /* take a snapshot after so many bytes of log, */
     uint64_t snapshot_slots; /* or after so many slots, whichever comes first; 0: default */

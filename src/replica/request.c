@@ -10,6 +10,7 @@ void request_init(struct request *request, request_done_fn done)
 {
     memset(request, 0, sizeof *request);
     request->done = done;
+    request->until = TIME_NEVER;
     list_init(&request->link);
 }
 

@@ -25,6 +25,7 @@ struct request {
     /* the replica's from here on, but for `value`, which lease requests read in done */
     struct list link;
     uint64_t deadline;
+    uint64_t until;
     uint64_t sequence;
     uint32_t index;
     uint8_t kind;
@@ -42,6 +43,10 @@ void replica_submit(struct replica *replica, struct request *request,
 /* A linearizable read: done with OK when the local state contains everything that was complete when
  * this was called; the front then reads it inside `done`. */
 void replica_read(struct replica *replica, struct request *request);
+/* To be asked inside `done`, after the state was read: is what was read linearizable? It always is
+ * if members read by asking a quorum; by a lease of the leader's, the lease must still hold. If
+ * not, what was read is thrown away and the read is asked for again. */
+bool replica_read_holds(struct replica *replica, const struct request *request);
 /* Renews a lease with its keeper; done with OK and value.ttl, 0 if it does not exist or has
  * expired. */
 void replica_lease_renew(struct replica *replica, struct request *request, int64_t id);

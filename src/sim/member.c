@@ -289,6 +289,8 @@ static enum status open_replica(struct sim_member *m, struct text *error)
                                     .identity = &m->identity,
                                     .heartbeat_ns = o->heartbeat_ns,
                                     .election_ns = o->election_ns,
+                                    .lease_ns = o->lease_ns,
+                                    .lease_reads = o->lease_reads,
                                     .quota_bytes = o->quota_bytes,
                                     .snapshot_bytes = o->snapshot_bytes,
                                     .snapshot_slots = o->snapshot_slots,

@@ -88,6 +88,8 @@ static const struct field fields[] = {
     WIDE(turn_ns, 0, SECONDS),
     WIDE(heartbeat_ns, MS, 100 * SECONDS),
     WIDE(election_ns, 5 * MS, 1000 * SECONDS),
+    WIDE(lease_ns, 0, 100 * SECONDS),
+    FLAG(lease_reads),
     WIDE(snapshot_slots, 0, UINT64_MAX),
     WIDE(snapshot_bytes, 0, UINT64_MAX),
     WIDE(segment_bytes, 16384, 1 << 30),
@@ -314,6 +316,13 @@ static void draw_calm(struct prng *prng, struct sim_options *o)
     o->damage_all_copies = false;
 }
 
+/* Half of the clusters read by leases, short and long ones; some grant them and do not use them. */
+static void draw_leases(struct prng *prng, struct sim_options *o)
+{
+    o->lease_ns = draw_percent(prng, 75) ? draw_logarithmic(prng, 5 * MS, o->election_ns) : 0;
+    o->lease_reads = o->lease_ns > 0 && draw_percent(prng, 70);
+}
+
 void sim_options_draw(struct sim_options *options, uint16_t engine, uint64_t seed)
 {
     struct prng prng = draw_stream(seed, 0);
@@ -327,4 +336,5 @@ void sim_options_draw(struct sim_options *options, uint16_t engine, uint64_t see
     draw_limits(&prng, options);
     draw_workload(&prng, options);
     draw_calm(&prng, options);
+    draw_leases(&prng, options);
 }

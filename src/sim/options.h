@@ -62,6 +62,7 @@ struct sim_options {
     uint64_t turn_ns; /* so much input at most is handed over in one turn */
     uint64_t heartbeat_ns;
     uint64_t election_ns;
+    uint64_t lease_ns; /* for reads, at most; 0: none */
     uint64_t snapshot_slots;
     uint64_t snapshot_bytes;
     uint64_t segment_bytes;
@@ -90,6 +91,7 @@ struct sim_options {
     bool partition_one_way;
     bool hints;             /* members hear of broken and new connections, as over TCP */
     bool damage_all_copies; /* negative: the only right answer is to halt and say so */
+    bool lease_reads;       /* leaders read by leases */
     bool production_log;    /* the first segment has the size that production gives it */
 
     /* How it is run. */

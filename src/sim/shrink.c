@@ -79,6 +79,8 @@ static bool drop_kinds(struct shrink *s)
                                         "pause",
                                         "wipe",
                                         "production_log",
+                                        "lease_reads",
+                                        "lease_ns",
                                         "drift",
                                         "jump",
                                         "turn_ns",

@@ -271,6 +271,16 @@ static enum refusal read_state(struct workload *w, const struct ask *ask, uint32
     return refusal;
 }
 
+/* If not, the read is asked for again, as a front would. */
+static bool ask_read_holds(struct ask *ask)
+{
+    struct replica *replica = sim_replica(ask->workload->sim, ask->place);
+    if (replica_read_holds(replica, &ask->request))
+        return true;
+    replica_read(replica, &ask->request);
+    return false;
+}
+
 void on_read(struct request *request, enum status status, const struct result *result)
 {
     struct ask *ask = container_of(request, struct ask, request);
@@ -280,6 +290,10 @@ void on_read(struct request *request, enum status status, const struct result *r
     const struct range_query *query = &ask->command.range;
     enum refusal refusal =
         status == STATUS_OK ? read_state(w, ask, ask->place, query, &found) : REFUSAL_NONE;
+    if (status == STATUS_OK && !ask_read_holds(ask)) {
+        arena_reset(&w->scratch);
+        return;
+    }
     if (ask_answered(ask, status, refusal)) {
         int64_t revision = store_revision(workload_store(w, ask->place));
         note_found(w, history_ok(w->history, ask->history, ++w->clock, revision, true), &found);
@@ -316,6 +330,10 @@ void on_txn_read(struct request *request, enum status status, const struct resul
     if (status == STATUS_OK) {
         struct machine *machine = replica_machine(sim_replica(w->sim, ask->place));
         machine_txn_read(machine, &ask->command.txn, &w->scratch, &read);
+    }
+    if (status == STATUS_OK && !ask_read_holds(ask)) {
+        arena_reset(&w->scratch);
+        return;
     }
     if (ask_answered(ask, status, read.refusal)) {
         note_written(ask, &read);

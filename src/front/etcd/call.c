@@ -667,6 +667,14 @@ void call_read(struct call *call, request_done_fn done)
     replica_read(call_front(call)->replica, &call->request);
 }
 
+bool call_read_holds(struct call *call)
+{
+    if (replica_read_holds(call_front(call)->replica, &call->request))
+        return true;
+    call_read(call, call->request.done);
+    return false;
+}
+
 struct call *call_done(struct request *request, enum status status)
 {
     struct call *call = container_of(request, struct call, request);

@@ -107,6 +107,9 @@ size_t call_output_waiting(const struct call *call);
 void call_submit(struct call *call, const struct command *command, request_done_fn done);
 /* Waits until the local state is linearizable. */
 void call_read(struct call *call, request_done_fn done);
+/* For what call_read called, after it has read the state: is that linearizable? If not, the read
+ * has been asked for again, and `done` will be called once more. */
+bool call_read_holds(struct call *call);
 /* The call of a request; for done functions, which begin with:
  * `struct call *call = call_done(request, status)`, NULL if the call failed for that reason. */
 struct call *call_done(struct request *request, enum status status);

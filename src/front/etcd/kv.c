@@ -114,12 +114,14 @@ static void on_txn(struct request *request, enum status status, const struct res
 }
 
 /* A transaction that only reads is done over the local state, as a range is. */
-static void txn_read(struct call *call, const struct txn *txn)
+static void txn_read(struct call *call, const struct txn *txn, bool fresh)
 {
     struct etcd_front *front = call_front(call);
     struct result result;
     arena_reset(&front->reply);
     machine_txn_read(replica_machine(front->replica), txn, &front->reply, &result);
+    if (fresh && !call_read_holds(call))
+        return;
     if (result.refusal != REFUSAL_NONE)
         call_refuse(call, result.refusal);
     else
@@ -158,7 +160,7 @@ static void on_txn_read(struct request *request, enum status status, const struc
     struct command command;
     front->arena_users++;
     if (txn_decode(call, bytes_of(wait->message, wait->size), &command))
-        txn_read(call, &command.txn);
+        txn_read(call, &command.txn, true);
     if (--front->arena_users == 0)
         arena_reset(&front->arena);
 }
@@ -187,7 +189,7 @@ void call_txn(struct call *call, struct bytes message)
     if (refusal != REFUSAL_NONE)
         call_refuse(call, refusal);
     else if (command_txn_serializable(&command.txn))
-        txn_read(call, &command.txn);
+        txn_read(call, &command.txn, false);
     else
         txn_wait(call, message);
 }

@@ -167,7 +167,7 @@ static void on_keys_fresh(struct request *request, enum status status, const str
 {
     (void)result;
     struct call *call = call_done(request, status);
-    if (call != NULL)
+    if (call != NULL && call_read_holds(call))
         lease_query(call);
 }
 

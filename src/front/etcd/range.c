@@ -69,13 +69,15 @@ static struct range *range_keep(struct call *call, const struct range_query *que
 
 /* --- At once ----------------------------------------------------------------------------------*/
 
-static void range_reply(struct call *call, const struct range_query *query)
+static void range_reply(struct call *call, const struct range_query *query, bool fresh)
 {
     struct etcd_front *front = call_front(call);
     struct store *store = front_store(front);
     struct range_result result;
     arena_reset(&front->reply);
     enum refusal refusal = store_range(store, query, &front->reply, &result);
+    if (fresh && !call_read_holds(call))
+        return;
     if (refusal != REFUSAL_NONE) {
         call_refuse(call, refusal);
         return;
@@ -241,6 +243,8 @@ static void range_walk(struct call *call, struct range *range)
 {
     struct etcd_front *front = call_front(call);
     enum refusal refusal = range_walk_begin(front_store(front), &range->query, &range->walk);
+    if (!range->query.serializable && !call_read_holds(call))
+        return;
     if (refusal != REFUSAL_NONE)
         call_refuse(call, refusal);
     else if (call->session->output_bytes > front->config.output_bytes_max)
@@ -261,7 +265,7 @@ static void on_range_read(struct request *request, enum status status, const str
     if (range->stream || range_is_large(call, &range->query))
         range_walk(call, range);
     else
-        range_reply(call, &range->query);
+        range_reply(call, &range->query, true);
 }
 
 static bool range_request(struct call *call, struct bytes message, struct range_query *ret_query)
@@ -288,7 +292,7 @@ void call_range(struct call *call, struct bytes message)
     } else if (range_is_large(call, &query)) {
         range_walk(call, range_keep(call, &query, false));
     } else {
-        range_reply(call, &query);
+        range_reply(call, &query, false);
     }
 }
 

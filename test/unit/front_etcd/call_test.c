@@ -220,6 +220,18 @@ static void serializable_reads_do_not_ask_the_replica(void **state)
     rig_close(rig);
 }
 
+static void a_read_by_a_lease_that_ran_out_is_made_again(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open();
+    fake_replica_put(rig->replica, "k", "v");
+    rig->replica->leases_lapsed = 2;
+    assert_value(call_range(rig, "k"), "v");
+    assert_int_equal(rig->replica->reads_checked, 3);
+    assert_int_equal(rig->front->stats.calls, 0);
+    rig_close(rig);
+}
+
 static void a_diverged_member_serves_nothing(void **state)
 {
     (void)state;
@@ -498,6 +510,7 @@ int main(void)
         cmocka_unit_test(requests_are_checked_before_they_are_submitted),
         cmocka_unit_test(every_way_a_replica_fails_has_its_code),
         cmocka_unit_test(serializable_reads_do_not_ask_the_replica),
+        cmocka_unit_test(a_read_by_a_lease_that_ran_out_is_made_again),
         cmocka_unit_test(a_diverged_member_serves_nothing),
         cmocka_unit_test(a_call_ends_at_its_deadline_and_lets_go_of_its_request),
         cmocka_unit_test(a_call_that_the_client_resets_is_forgotten),

@@ -22,7 +22,9 @@ struct replica {
     bool diverged;
     uint64_t quota;
     uint64_t submitted; /* requests of any kind */
-    int64_t ttl_left;   /* what renewals and queries say of a lease that exists; 0: all of it */
+    uint64_t reads_checked;
+    uint64_t leases_lapsed; /* so many reads were made by a lease that ran out meanwhile */
+    int64_t ttl_left;       /* what renewals and queries say of a lease that exists; 0: all of it */
 };
 
 struct replica *fake_replica_new(struct mem *mem);

@@ -76,6 +76,11 @@ static void read_done(struct request *request, enum status status, const struct 
     struct client *client = container_of(request, struct client, request);
     struct cluster *c = client->cluster;
     (void)result;
+    struct replica *replica = c->members[client->member].replica;
+    if (status == STATUS_OK && !replica_read_holds(replica, request)) {
+        replica_read(replica, request);
+        return;
+    }
     client->done = true;
     c->waiting--;
     if (status != STATUS_OK)

@@ -158,7 +158,7 @@ static void step_that_serves_at_once(void *engine, const struct input *input, st
     struct engine_status status;
     engine_multipaxos.status(engine, &status);
     if (input->kind == INPUT_READ)
-        effects_read_ok(fx, input->token, status.chosen_upto);
+        effects_read_ok(fx, input->token, status.chosen_upto, TIME_NEVER);
     else
         engine_multipaxos.step(engine, input, fx);
 }
