@@ -104,8 +104,10 @@ class Member:
 
     def flags(self):
         peers = ",".join(f"{m.name}={m.advertised}" for m in self.cluster.members)
-        engine = self.cluster.run.engine if self.cluster.server is None else None
+        own = self.cluster.server is None
+        engine = self.cluster.run.engine if own else None
         return [*(["--engine", engine] if engine else []),
+                *(f"--{setting}" for setting in (self.cluster.run.settings if own else [])),
                 "--name", self.name, "--data-dir", self.data,
                 "--listen-client-urls", self.client_url, "--advertise-client-urls", self.client_url,
                 "--listen-peer-urls", self.peer_url,
@@ -264,6 +266,7 @@ class Run:
             binary = os.path.join(ROOT, "build/release/synod") if binary is None else binary
             self.server = [binary, "serve"]
         self.engine = arguments.engine if self.system == "synod" else None
+        self.settings = arguments.set if self.system == "synod" else []
         self.binary = binary
         if not binary or not os.access(binary, os.X_OK):
             sys.exit(f"{binary}: not there; build it first or name it with --binary")
@@ -360,6 +363,8 @@ def parser(description):
     made.add_argument("--binary", help="the server (default: build/release/synod, or etcd)")
     made.add_argument("--system", choices=["synod", "etcd"], default="synod")
     made.add_argument("--engine", help="synod's consensus engine (default: synod's own choice)")
+    made.add_argument("--set", action="append", default=[], metavar="FLAG=VALUE",
+                      help="a flag of synod serve, for every member; may be repeated")
     made.add_argument("--seed", type=int, default=int(time.time()),
                       help="of everything that is drawn at random")
     made.add_argument("--keep", action="store_true", help="keep logs and data")
@@ -373,7 +378,8 @@ def main(test, arguments):
     failed = True
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     say(f"{os.path.basename(sys.argv[0])}: {run.system}"
-        + (f" --engine {run.engine}" if run.engine else "") + f", seed {arguments.seed}")
+        + (f" --engine {run.engine}" if run.engine else "")
+        + "".join(f" --{setting}" for setting in run.settings) + f", seed {arguments.seed}")
     try:
         test(run)
         failed = False
