@@ -6,7 +6,7 @@
   script/bench --quick                  one short round each: is everything in place?
   script/bench --json out.json --markdown out.md --svg plots/
 
-Suites: load, ceiling, rate, watch, memory, stall, growth, instructions. Prints figures and asserts none: timings of
+Suites: load, ceiling, rate, watch, memory, stall, stages, growth, instructions. Prints figures and asserts none: timings of
 a shared machine are noisy, ratios less so.
 """
 import argparse
@@ -33,6 +33,8 @@ def parse():
     parser.add_argument("--quick", action="store_true", help="one round of a second, 50,000 keys")
     parser.add_argument("--binary", help="of synod (build/release/synod)")
     parser.add_argument("--engine", help="synod's consensus engine")
+    parser.add_argument("--set", action="append", default=[], metavar="FLAG=VALUE",
+                        help="a flag of synod serve, for every member; may be repeated")
     parser.add_argument("--json", metavar="FILE", help="write the figures")
     parser.add_argument("--markdown", metavar="FILE", help="write the tables for a page")
     parser.add_argument("--svg", metavar="FOLDER", help="draw the figures")

@@ -296,6 +296,38 @@ def stall(run, options):
     return [table]
 
 
+# --- stages: where the time of a put goes -------------------------------------------------------------
+
+
+def stages(run, options):
+    """Puts at the leader, and what its own metrics and a follower's say became of their time."""
+    table = Table("stages", "Mean time of a put at the leader, in microseconds", [
+        ("load", "LOAD", ""), ("client", "CLIENT SEES", ",.0f"), ("call", "IN THE SERVER", ",.0f"),
+        ("queue", "BATCH WAITS", ",.0f"), ("agree", "AGREEING", ",.0f"), ("sync", "(ITS SYNC)", ",.0f"),
+        ("other", "(A FOLLOWER'S)", ",.0f"), ("apply", "APPLYING", ",.0f"),
+        ("batch", "PUTS A BATCH", ",.1f")])
+    kinds = {"call": "synod_front_call_duration_seconds", "queue": "synod_batch_queue_duration_seconds",
+             "agree": "synod_batch_agree_duration_seconds",
+             "apply": "synod_batch_apply_duration_seconds", "batch": "synod_batch_commands",
+             "sync": "etcd_disk_wal_fsync_duration_seconds"}
+    system = systems.start(run, "synod")
+    leader, other = system.leader_first()
+    for shape in SHAPES:
+        before = systems.metrics(leader), systems.metrics(other)
+        report = generators.synod_bench(run, system, ("put", *shape), options.seconds,
+                                        "--endpoints", leader, whole=True)
+        after = systems.metrics(leader), systems.metrics(other)
+
+        def mean(place, name):
+            count = after[place][name + "_count"] - before[place].get(name + "_count", 0)
+            return (after[place][name + "_sum"] - before[place].get(name + "_sum", 0)) / max(1, count)
+        row = {kind: mean(0, name) * (1 if kind == "batch" else 1e6) for kind, name in kinds.items()}
+        table.add(load=f"put {shape_name(*shape)}", client=next(iter(report["operations"].values()))["mean_us"],
+                  other=mean(1, kinds["sync"]) * 1e6, **row)
+    system.stop()
+    return [table]
+
+
 # --- growth: how cost grows --------------------------------------------------------------------------
 
 
@@ -366,7 +398,7 @@ def instructions(run, options):
 
 
 SUITES = {"load": load, "ceiling": ceiling, "rate": rate, "watch": watch, "memory": memory,
-          "stall": stall, "growth": growth, "instructions": instructions}
+          "stall": stall, "stages": stages, "growth": growth, "instructions": instructions}
 
 
 def clean(run):

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "test", "system"))
 
@@ -101,6 +102,14 @@ class ZooKeeper(System):
             process.kill()
             process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def metrics(endpoint):
+    """A member's metrics without labels, by name."""
+    with urllib.request.urlopen(f"http://{endpoint}/metrics", timeout=10) as page:
+        lines = page.read().decode().split("\n")
+    return {name: float(value) for name, value in
+            (line.rsplit(" ", 1) for line in lines if line and line[0] != "#" and "{" not in line)}
 
 
 def serves(port):

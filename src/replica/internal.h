@@ -252,6 +252,8 @@ struct replica {
     uint64_t requests_failed;
     struct histogram batch_commands;
     struct histogram commit_ns;
+    struct replica_stages stages;
+    uint64_t apply_began_ns; /* of the entry that is being applied */
 };
 
 /* replica.c */

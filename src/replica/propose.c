@@ -293,6 +293,17 @@ void propose_on_result(struct replica *r, uint64_t sequence, uint32_t index,
         request_finish(request, silent ? STATUS_TIMEOUT : STATUS_OK, silent ? NULL : result);
 }
 
+#define STAGE_FIRST 10000 /* the first bucket's bound, in nanoseconds */
+
+static void batch_measure(struct replica *r, const struct batch *batch, uint64_t now)
+{
+    histogram_add(&r->batch_commands, 1, batch->count);
+    histogram_add(&r->commit_ns, 100000, now - batch->opened_ns);
+    histogram_add(&r->stages.queue_ns, STAGE_FIRST, batch->sent_ns - batch->opened_ns);
+    histogram_add(&r->stages.agree_ns, STAGE_FIRST, r->apply_began_ns - batch->sent_ns);
+    histogram_add(&r->stages.apply_ns, STAGE_FIRST, now - r->apply_began_ns);
+}
+
 void propose_on_batch(struct replica *r, uint64_t sequence, enum batch_outcome outcome)
 {
     uint64_t now = replica_clock(r);
@@ -302,8 +313,7 @@ void propose_on_batch(struct replica *r, uint64_t sequence, enum batch_outcome o
     switch (outcome) {
     case BATCH_APPLIED:
         ensure(list_empty(&batch->requests));
-        histogram_add(&r->batch_commands, 1, batch->count);
-        histogram_add(&r->commit_ns, 100000, now - batch->opened_ns);
+        batch_measure(r, batch, now);
         r->commands_applied += batch->count;
         r->batches_applied++;
         r->proposals.resend_pause = RESEND_NS;

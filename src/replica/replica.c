@@ -114,6 +114,7 @@ static void effect_deliver(struct replica *r, const struct effect *fx)
     r->mark.size = (uint8_t)fx->head.size;
     if (fx->head.size > 0)
         memcpy(r->mark.data, fx->head.data, fx->head.size);
+    r->apply_began_ns = replica_clock(r);
     machine_apply(r->machine, fx->slot, entry);
     if (observer != NULL && observer->on_applied != NULL)
         observer->on_applied(observer->owner, fx->slot, r->machine);

@@ -81,6 +81,14 @@ struct histogram {
     uint64_t sum;
 };
 
+/* What became of the time of this member's batches, one value each. First bucket 10 microseconds.
+ */
+struct replica_stages {
+    struct histogram queue_ns; /* from the first command to the (last) sending to the leader */
+    struct histogram agree_ns; /* until it was chosen and its turn had come */
+    struct histogram apply_ns; /* until it was applied and its requests were answered */
+};
+
 struct replica_status {
     uint64_t cluster;
     uint64_t member; /* this one's id */
@@ -107,6 +115,7 @@ struct replica_status {
     uint64_t quota_bytes;
     struct histogram batch_commands; /* commands a batch; first bucket 1 */
     struct histogram commit_ns;      /* from submit to applied; first bucket 100 microseconds */
+    struct replica_stages stages;
     struct journal_stats journal;
     uint32_t peers_count;
     struct replica_peer peers[MEMBERS_MAX];

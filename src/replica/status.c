@@ -66,6 +66,7 @@ void replica_status(struct replica *r, struct replica_status *ret_status)
         .quota_bytes = r->config.quota_bytes,
         .batch_commands = r->batch_commands,
         .commit_ns = r->commit_ns,
+        .stages = r->stages,
     };
     journal_stats(r->journal, &ret_status->journal);
     status_peers(r, &engine, ret_status);

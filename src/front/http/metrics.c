@@ -112,6 +112,19 @@ static void write_consensus(const struct replica_status *status, struct buffer *
                      "From submitting a write to applying it.", &status->commit_ns, 1e-4, NS);
 }
 
+static void write_stages(const struct replica_stages *stages, struct buffer *out)
+{
+    metric_histogram(out, "synod_batch_queue_duration_seconds",
+                     "From a batch's first command to sending it to the leader.", &stages->queue_ns,
+                     1e-5, NS);
+    metric_histogram(out, "synod_batch_agree_duration_seconds",
+                     "From there until it was chosen and its turn had come.", &stages->agree_ns,
+                     1e-5, NS);
+    metric_histogram(out, "synod_batch_apply_duration_seconds",
+                     "From there until it was applied and its requests were answered.",
+                     &stages->apply_ns, 1e-5, NS);
+}
+
 static double peer_lag(const struct replica_status *status, const struct replica_peer *peer)
 {
     return status->slot_chosen > peer->slot ? (double)(status->slot_chosen - peer->slot) : 0;
@@ -180,6 +193,7 @@ void http_metrics_write(struct http_front *front, struct buffer *out)
     write_store(machine_store(replica_machine(replica)), out);
     write_journal(&status.journal, out);
     write_consensus(&status, out);
+    write_stages(&status.stages, out);
     write_peers(&status, out);
     write_process(front->config.mem, out);
     if (front->config.metrics != NULL)

@@ -447,6 +447,38 @@ static void an_idle_member_sleeps_between_heartbeats(void **state)
     cluster_free(c);
 }
 
+/* Whoever reads the metrics wants to know where the time goes: all of it, in the right place. */
+static void the_stages_of_a_put_add_up(void **state)
+{
+    (void)state;
+    struct cluster *c = cluster_new(53, 3);
+    int leader = cluster_run_until_leader(c, 10 * SEC);
+    assert_true(leader >= 0);
+    for (uint32_t i = 0; i < 3; i++)
+        cluster_slow_disk(c, i, 40 * MS);
+    cluster_run(c, SEC);
+    struct replica_status before;
+    struct replica_status after;
+    replica_status(cluster_replica(c, (uint32_t)leader), &before);
+    for (int i = 0; i < 5; i++) {
+        cluster_put(c, (uint32_t)leader);
+        cluster_run(c, 200 * MS);
+    }
+    replica_status(cluster_replica(c, (uint32_t)leader), &after);
+    const struct replica_stages *stages = &after.stages;
+    assert_true(after.batches >= before.batches + 5);
+    assert_int_equal(stages->queue_ns.count, after.commit_ns.count);
+    assert_int_equal(stages->agree_ns.count, after.commit_ns.count);
+    assert_int_equal(stages->apply_ns.count, after.commit_ns.count);
+    assert_int_equal(stages->queue_ns.sum + stages->agree_ns.sum + stages->apply_ns.sum,
+                     after.commit_ns.sum);
+    uint64_t agree = stages->agree_ns.sum - before.stages.agree_ns.sum;
+    assert_true(agree >= 50 * MS);
+    assert_true(agree >= 9 * (after.commit_ns.sum - before.commit_ns.sum) / 10);
+    check(c, 53);
+    cluster_free(c);
+}
+
 static void a_leader_whose_disk_hangs_hands_over(void **state)
 {
     (void)state;
@@ -567,6 +599,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_member_that_missed_the_log_catches_up_from_a_snapshot),
         cmocka_unit_test(what_was_accepted_below_a_received_snapshot_is_not_handed_out),
         cmocka_unit_test(a_member_that_falls_back_to_an_older_snapshot_asks_for_the_rest),
+        cmocka_unit_test(the_stages_of_a_put_add_up),
         cmocka_unit_test(a_leader_whose_disk_hangs_hands_over),
         cmocka_unit_test(what_waits_for_a_disk_that_hangs_is_bounded),
         cmocka_unit_test(what_is_not_durable_is_not_handed_out),
