@@ -329,6 +329,7 @@ static bool open_replica(struct server *s)
 static bool open_front(struct server *s)
 {
     const struct options *o = &s->options;
+    uint32_t threads = (uint32_t)options_number(o, "front-threads");
     struct etcd_front_config config = {
         .loop = &s->loop,
         .world = real_world_world(s->real),
@@ -340,6 +341,8 @@ static bool open_front(struct server *s)
         .txn_ops_max = (uint32_t)options_number(o, "max-txn-ops"),
         .streams_max = (uint32_t)options_number(o, "max-concurrent-streams"),
         .progress_interval_ns = (uint64_t)options_duration_ns(o, "watch-progress-notify-interval"),
+        .threads = threads,
+        .threads_mem = mem_for_threads(threads),
         .leaderless_ns_max = 3 * (uint64_t)options_number(o, "election-timeout") * 1000000,
     };
     return etcd_front_open(&config, &s->error, &s->front) == STATUS_OK;

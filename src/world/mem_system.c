@@ -1,7 +1,7 @@
 /* Small blocks come from slabs, which is what a member's keys and versions are made of; the rest
  * from malloc, tuned:
- *   - One arena for the core and one for whatever library threads exist. More arenas only hold
- *     freed memory that nobody else may use.
+ *   - One arena for the core, one for whatever library threads exist, and one for each thread that
+ *     carries connections. More arenas only hold freed memory that nobody else may use.
  *   - A fixed threshold for mmap. By default glibc raises it whenever a large block is freed, and
  *     then large blocks end up between the small ones and pin the heap. Above a megabyte (vectors
  *     that grow, snapshot pages) blocks come and go by mmap, grow by mremap and leave no hole;
@@ -76,4 +76,20 @@ struct mem *mem_system(void)
         mallopt(M_TRIM_THRESHOLD, MEM_TRIM_THRESHOLD);
     }
     return &mem;
+}
+
+static void *mem_thread_resize(struct mem *mem, void *at, size_t size_old, size_t size_new)
+{
+    (void)mem;
+    (void)size_old;
+    if (size_new > 0)
+        return realloc(at, size_new);
+    free(at);
+    return NULL;
+}
+
+struct mem mem_for_threads(uint32_t threads)
+{
+    mallopt(M_ARENA_MAX, (int)(MEM_ARENAS + threads));
+    return (struct mem){.resize = mem_thread_resize};
 }

@@ -46,7 +46,7 @@ static void rig_close(struct rig *rig)
 
 static bool rig_alive(const struct rig *rig)
 {
-    return !list_empty(&rig->front->sockets);
+    return !list_empty(&rig->front->core.sockets);
 }
 
 /* Ends turns until nothing is left to do; the output goes nowhere. */
@@ -135,7 +135,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 1)
         return 0;
     rig_open(&rig, data[0]);
-    struct front_socket *socket = front_socket_detached(rig.front);
+    struct front_socket *socket = front_socket_detached(&rig.front->core);
     struct bytes rest = bytes_of(data + 1, size - 1);
     if ((data[0] & 0x40) != 0)
         rig_feed(&rig, socket, rest);

@@ -1,79 +1,49 @@
-/* Calls: one gRPC call, which is one HTTP/2 stream, from its headers to its trailers. What handlers
- * of methods see of the transport.
+/* Calls: one gRPC call, as the handlers of methods see it, on the core thread. What its lane works
+ * with, the HTTP/2 stream, is the first part of the same block (stream.h); the handlers leave it
+ * alone.
  *
  * The one invariant: a call ends exactly once, with a code; after call_finish or call_fail nothing
  * that its handlers do reaches the client. */
 #ifndef SYNOD_FRONT_ETCD_CALL_H
 #define SYNOD_FRONT_ETCD_CALL_H
 
-#include "front/etcd/failure.h"
-#include "front/etcd/framing.h"
-#include "front/etcd/session.h"
+#include "front/etcd/internal.h"
+#include "front/etcd/stream.h"
 
 #include <protobuf-c/protobuf-c.h>
 
 #define CALL_ROOM 256
 
 struct call {
-    struct list link;
+    struct stream stream; /* the lane's, but for what does not change: session, method; and counts */
+    struct etcd_front *front;
     struct list woken;
-    struct list leader; /* in front->leader_calls */
-    struct front_session *session;
-    const struct method *method; /* NULL until the headers are complete */
-    int32_t stream;
-    uint32_t header_bytes;
-
-    /* what the headers say */
-    char path[96];
-    uint8_t path_size;
-    bool path_too_long;
-    bool post;
-    bool grpc; /* the content type */
-    bool requires_leader;
-    char encoding[24];
-    uint64_t timeout_ns; /* 0: none */
-
-    /* what comes in */
-    struct framing framing;
-    struct buffer backlog; /* bytes that arrived while the call was busy; their window is shut */
-    bool busy;             /* messages wait until call_resume */
-    bool taken;            /* a unary call has its message */
-    bool half_closed;      /* the client sends no more */
-    bool half_closed_told;
-    size_t message_size; /* of the current message */
-
-    /* what goes out */
-    struct buffer output; /* framed messages */
-    size_t output_sent;
-    bool responding; /* headers are submitted */
-    bool paused;     /* nghttp2 waits for more output */
-    bool finished;
-    enum grpc_code code;
-    const char *text;
-
-    struct timer deadline;
-    uint64_t began_ns;
+    struct list leader;     /* in front->leader_calls */
+    bool busy;              /* messages wait until call_resume */
+    bool finished;          /* for the handlers; the lane may still have work with it */
+    bool over;              /* its handler has given back what it held */
+    size_t message_size;    /* of the current message */
     struct request request; /* the one that is under way, if any */
     void *state;            /* the handler's; freed with the call */
     size_t state_size;
     _Alignas(16) uint8_t room[CALL_ROOM];
 };
 
-struct call *call_new(struct front_session *session, int32_t stream);
-/* The stream is gone. */
-void call_free(struct call *call);
-void call_header(struct call *call, struct bytes name, struct bytes value);
-void call_begin(struct call *call);
-void call_data(struct call *call, struct bytes bytes);
-void call_half_close(struct call *call);
-/* nghttp2 took `size` bytes of output; called from the session. */
-void call_output_taken(struct call *call, size_t size);
+/* A new block; the lane sets up its own part. */
+void call_init(struct call *call, struct etcd_front *front);
+/* What its lane has to tell. */
+void call_hear(struct call *call, enum news news, struct bytes bytes);
 /* The end of the turn, for a call that was woken. */
 void call_run_woken(struct call *call);
 
 static inline struct etcd_front *call_front(const struct call *call)
 {
-    return call->session->front;
+    return call->front;
+}
+
+static inline const struct method *call_method(const struct call *call)
+{
+    return call->stream.method;
 }
 
 /* Memory for the handler, zeroed; lives as long as the call. Once. */
@@ -100,8 +70,9 @@ void call_refuse(struct call *call, enum refusal refusal);
 void call_resume(struct call *call);
 /* Has method->woken called before the turn ends. */
 void call_wake(struct call *call);
-/* How many bytes of output wait. */
+/* How many bytes of output wait: of this call, and of all calls of its connection. */
 size_t call_output_waiting(const struct call *call);
+size_t call_connection_waiting(const struct call *call);
 
 /* Submits a write after all checks that are made before anything is replicated. */
 void call_submit(struct call *call, const struct command *command, request_done_fn done);

@@ -2,7 +2,8 @@
  * pages (health, version, metrics) on the same port. It turns calls into the replica's requests and
  * results into etcd's messages, codes and texts; it decides nothing.
  *
- * All of it runs on the loop's thread, which is the core thread. */
+ * All of it runs on the loop's thread, which is the core thread; unless it is told to let other
+ * threads carry the connections, which changes nothing that a client or a handler could see. */
 #ifndef SYNOD_FRONT_ETCD_FRONT_H
 #define SYNOD_FRONT_ETCD_FRONT_H
 
@@ -34,6 +35,9 @@ struct etcd_front_config {
     uint64_t leaderless_ns_max;    /* ends calls that require a leader; 3 seconds */
     uint64_t input_bytes_max;      /* of requests that are still arriving, in all; 256 MiB */
     uint64_t output_bytes_max;     /* of replies that wait on one connection; 64 MiB */
+    /* Connections of clients are carried by so many threads besides the core's; 0: by that one. */
+    uint32_t threads;
+    struct mem threads_mem; /* template of an allocator for them: its functions are for any thread */
 };
 
 /* Listens on every URL. On failure `error` says which address and why. */
@@ -58,6 +62,7 @@ struct etcd_front_stats {
     uint64_t calls_failed; /* of those, with another code than 0 */
     uint64_t bytes_received;
     uint64_t bytes_sent;
+    uint64_t input_bytes; /* held now of requests that are not complete */
     struct histogram latency_ns; /* of unary calls; first bucket 100 microseconds */
 };
 

@@ -61,7 +61,7 @@ static void on_check(struct timer *timer)
     serving status = health_now(front);
     if (status != watch->told && call_output_waiting(watch->call) == 0)
         health_tell(watch, status);
-    timer_set(&front->timers, &watch->timer, WATCH_CHECK_MS);
+    timer_set(front_timers(front), &watch->timer, WATCH_CHECK_MS);
 }
 
 void call_health_watch(struct call *call, struct bytes message)
@@ -77,7 +77,7 @@ void call_health_watch(struct call *call, struct bytes message)
         return;
     }
     health_tell(watch, health_now(call_front(call)));
-    timer_set(&call_front(call)->timers, &watch->timer, WATCH_CHECK_MS);
+    timer_set(front_timers(call_front(call)), &watch->timer, WATCH_CHECK_MS);
 }
 
 /* The client has asked; it goes on listening. */
@@ -90,5 +90,5 @@ void call_health_watch_half_closed(struct call *call)
 void call_health_watch_over(struct call *call)
 {
     struct health_watch *watch = call->state;
-    timer_clear(&call_front(call)->timers, &watch->timer);
+    timer_clear(front_timers(call_front(call)), &watch->timer);
 }

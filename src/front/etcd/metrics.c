@@ -13,14 +13,15 @@ static void write_handled(const struct etcd_front *front, struct buffer *out)
     for (unsigned i = 0; i < METHODS_COUNT; i++) {
         for (unsigned code = 0; code < GRPC_CODES; code++) {
             char labels[192];
-            if (front->handled[i][code] == 0)
+            uint64_t count = front_handled(front, i, code);
+            if (count == 0)
                 continue;
             (void)snprintf(labels, sizeof labels,
                            "grpc_code=\"%s\",grpc_method=\"%s\",grpc_service=\"%s\","
                            "grpc_type=\"%s\"",
                            grpc_code_name(code), methods[i].name, methods[i].service,
                            methods[i].stream ? "stream" : "unary");
-            metric_sample(out, name, labels, (double)front->handled[i][code]);
+            metric_sample(out, name, labels, (double)count);
         }
     }
 }
@@ -28,14 +29,16 @@ static void write_handled(const struct etcd_front *front, struct buffer *out)
 void front_metrics_write(void *owner, struct buffer *out)
 {
     struct etcd_front *front = owner;
-    const struct etcd_front_stats *stats = &front->stats;
+    struct etcd_front_stats summed;
+    const struct etcd_front_stats *stats = &summed;
+    etcd_front_stats(front, &summed);
     write_handled(front, out);
     metric_counter(out, "etcd_network_client_grpc_received_bytes_total",
                    "Bytes received from clients.", (double)stats->bytes_received);
     metric_counter(out, "etcd_network_client_grpc_sent_bytes_total", "Bytes sent to clients.",
                    (double)stats->bytes_sent);
     metric_gauge(out, "synod_front_connections", "Connections of clients.",
-                 (double)front->sockets_count);
+                 (double)stats->connections);
     metric_counter(out, "synod_front_connections_accepted_total", "Connections since the start.",
                    (double)stats->connections_accepted);
     metric_counter(out, "synod_front_connections_refused_total", "There were too many.",
@@ -45,7 +48,7 @@ void front_metrics_write(void *owner, struct buffer *out)
     metric_gauge(out, "synod_front_calls", "Calls under way.", (double)stats->calls);
     metric_gauge(out, "synod_front_watches", "Watches of clients.", (double)stats->watches);
     metric_gauge(out, "synod_front_input_bytes", "Held of requests that are not complete.",
-                 (double)front->input_bytes);
+                 (double)stats->input_bytes);
     metric_histogram(out, "synod_front_call_duration_seconds", "Unary calls, from headers to end.",
                      &stats->latency_ns, 1e-4, 1e9);
 }

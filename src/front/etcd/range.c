@@ -247,7 +247,7 @@ static void range_walk(struct call *call, struct range *range)
         return;
     if (refusal != REFUSAL_NONE)
         call_refuse(call, refusal);
-    else if (call->session->output_bytes > front->config.output_bytes_max)
+    else if (call_connection_waiting(call) > front->config.output_bytes_max)
         call_fail(call, failure_too_many_requests);
     range->phase = range->stream ? RANGE_STREAMING : RANGE_MEASURING;
     call_wake(call);

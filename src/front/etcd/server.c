@@ -7,18 +7,6 @@
 #define MIB (UINT64_C(1024) * 1024)
 #define NS_PER_SECOND UINT64_C(1000000000)
 
-/* Idle handles keep the loop from sleeping; the work is done when it prepares to. */
-static void on_idle(uv_idle_t *idle)
-{
-    (void)idle;
-}
-
-void front_wake(struct etcd_front *front)
-{
-    if (!front->closing)
-        (void)uv_idle_start(&front->idle, on_idle);
-}
-
 const struct replica_status *front_status(struct etcd_front *front)
 {
     if (!front->standing.fresh) {
@@ -42,22 +30,11 @@ void front_log(struct etcd_front *front, enum log_level level, const char *messa
 
 /* --- The end of a turn ------------------------------------------------------------------------*/
 
-/* The list's elements now; what is added from here on belongs to the next turn. */
-static void list_move(struct list *from, struct list *into)
-{
-    list_init(into);
-    if (list_empty(from))
-        return;
-    *into = *from;
-    into->next->prev = into;
-    into->prev->next = into;
-    list_init(from);
-}
-
-static void turn_run_calls(struct etcd_front *front)
+static void run_calls(struct etcd_front *front)
 {
     struct list woken;
-    list_move(&front->woken, &woken);
+    list_init(&woken);
+    list_splice(&woken, &front->woken);
     while (!list_empty(&woken)) {
         struct call *call = container_of(woken.next, struct call, woken);
         list_remove(&call->woken);
@@ -65,29 +42,16 @@ static void turn_run_calls(struct etcd_front *front)
     }
 }
 
-static void turn_flush_sockets(struct etcd_front *front)
-{
-    struct list dirty;
-    list_move(&front->dirty, &dirty);
-    while (!list_empty(&dirty)) {
-        struct front_socket *socket = container_of(dirty.next, struct front_socket, dirty);
-        list_remove(&socket->dirty);
-        front_socket_flush(socket);
-    }
-}
-
 void front_turn(struct etcd_front *front)
 {
     front->standing.fresh = false;
-    turn_run_calls(front);
-    turn_flush_sockets(front);
-    if (list_empty(&front->woken) && list_empty(&front->dirty))
-        (void)uv_idle_stop(&front->idle);
-}
-
-static void on_prepare(uv_prepare_t *prepare)
-{
-    front_turn(prepare->data);
+    lane_go_on(&front->core);
+    run_calls(front);
+    lane_flush(&front->core);
+    for (uint32_t i = 0; i < front->threads_count; i++)
+        lane_signal(&front->threads[i]);
+    if (list_empty(&front->woken) && !lane_busy(&front->core))
+        (void)uv_idle_stop(&front->core.idle);
 }
 
 static void on_leader_check(struct timer *timer)
@@ -100,7 +64,60 @@ static void on_leader_check(struct timer *timer)
         }
     }
     if (!list_empty(&front->leader_calls))
-        timer_set(&front->timers, &front->leader_timer, FRONT_LEADER_CHECK_MS);
+        timer_set(front_timers(front), &front->leader_timer, FRONT_LEADER_CHECK_MS);
+}
+
+/* --- Other lanes ------------------------------------------------------------------------------*/
+
+struct lane *front_lane_for(struct etcd_front *front)
+{
+    if (front->threads_count == 0)
+        return &front->core;
+    return &front->threads[front->thread_next++ % front->threads_count];
+}
+
+static void on_wake(uv_async_t *wake)
+{
+    struct etcd_front *front = wake->data;
+    for (uint32_t i = 0; i < front->threads_count; i++)
+        lane_read_news(&front->threads[i]);
+}
+
+static void on_wake_closed(uv_handle_t *handle)
+{
+    front_handle_closed(handle->data);
+}
+
+void front_lane_ended(struct etcd_front *front, struct lane *lane)
+{
+    lane->ended = true;
+    lane->orders_posted = false;
+    if (--front->threads_left > 0)
+        return;
+    uv_close((uv_handle_t *)&front->wake, on_wake_closed);
+    lane_check_end(&front->core);
+}
+
+static enum status front_start_threads(struct etcd_front *front, struct text *error)
+{
+    uint32_t count = front->config.threads;
+    if (count == 0)
+        return STATUS_OK;
+    (void)uv_async_init(front->loop, &front->wake, on_wake);
+    front->wake.data = front;
+    front->handles++;
+    front->threads = mem_zero(front->mem, count * sizeof *front->threads);
+    while (front->threads_count < count) {
+        struct lane *lane = &front->threads[front->threads_count];
+        if (lane_start(lane, front, &front->config.threads_mem) != STATUS_OK) {
+            text_add(error, "cannot start a thread for connections: the system has no more of them;"
+                            " lower --front-threads");
+            return STATUS_NO_MEMORY;
+        }
+        front->threads_count++;
+        front->threads_left++;
+    }
+    return STATUS_OK;
 }
 
 /* --- Beginning --------------------------------------------------------------------------------*/
@@ -129,33 +146,12 @@ static void config_complete(struct etcd_front_config *config)
     default_u64(&config->output_bytes_max, 64 * MIB);
 }
 
-static void front_init_lists(struct etcd_front *front)
-{
-    list_init(&front->sockets);
-    list_init(&front->dirty);
-    list_init(&front->woken);
-    list_init(&front->leader_calls);
-    list_init(&front->calls_free);
-}
-
 static void front_init_memory(struct etcd_front *front)
 {
     arena_init(&front->arena, front->mem);
     arena_init(&front->reply, front->mem);
     watch_events_init(&front->watch_events, front->mem);
-    buffer_init(&front->gather, front->mem, SIZE_MAX / 2);
-    front->read_buffer = mem_alloc(front->mem, FRONT_READ_SIZE);
-}
-
-static void front_init_handles(struct etcd_front *front)
-{
-    timers_init(&front->timers, front->loop, front->mem);
-    timer_init(&front->leader_timer, on_leader_check);
-    (void)uv_prepare_init(front->loop, &front->prepare);
-    (void)uv_idle_init(front->loop, &front->idle);
-    front->prepare.data = front;
-    (void)uv_prepare_start(&front->prepare, on_prepare);
-    front->handles = 3;
+    buffer_init(&front->posting, front->mem, SIZE_MAX / 2);
 }
 
 enum status etcd_front_open(const struct etcd_front_config *config, struct text *error,
@@ -169,15 +165,20 @@ enum status etcd_front_open(const struct etcd_front_config *config, struct text 
     front->mem = config->mem;
     front->standing.fresh = false;
     request_init(&front->alarm_request, NULL);
-    front_init_lists(front);
+    list_init(&front->woken);
+    list_init(&front->leader_calls);
+    timer_init(&front->leader_timer, on_leader_check);
     front_init_memory(front);
-    front_init_handles(front);
+    lane_open(&front->core, front, front->loop, front->mem);
+    front->handles = 1; /* that lane */
     front->http = http_front_new(&(struct http_front_config){.replica = config->replica,
                                                              .mem = config->mem,
                                                              .api_version = ETCD_API_VERSION,
                                                              .metrics_owner = front,
                                                              .metrics = front_metrics_write});
     enum status status = front_session_setup(front);
+    if (status == STATUS_OK)
+        status = front_start_threads(front, error);
     if (status == STATUS_OK)
         status = front_listeners_open(front, error);
     if (status != STATUS_OK) {
@@ -190,33 +191,35 @@ enum status etcd_front_open(const struct etcd_front_config *config, struct text 
 
 /* --- End --------------------------------------------------------------------------------------*/
 
+/* What every other lane is to do. */
+static void front_order(struct etcd_front *front, enum order order)
+{
+    for (uint32_t i = 0; i < front->threads_count; i++)
+        lane_order(&front->threads[i], &(struct letter){.kind = (uint8_t)order}, BYTES_EMPTY);
+}
+
 void etcd_front_stop(struct etcd_front *front)
 {
-    front->stopping = true;
     front_listeners_close(front);
-    list_each (at, &front->sockets) {
-        front_socket_stop(container_of(at, struct front_socket, link));
-    }
+    lane_stop(&front->core);
+    front_order(front, ORDER_STOP);
 }
 
 static void front_free(struct etcd_front *front)
 {
     void (*closed)(void *owner) = front->closed;
     void *owner = front->closed_owner;
-    while (!list_empty(&front->calls_free)) {
-        struct call *call = container_of(front->calls_free.next, struct call, link);
-        list_remove(&call->link);
-        mem_free(front->mem, call, sizeof *call);
-    }
+    lane_release(&front->core);
+    for (uint32_t i = 0; i < front->threads_count; i++)
+        lane_release(&front->threads[i]);
+    mem_free(front->mem, front->threads, front->config.threads * sizeof *front->threads);
     front_session_teardown(front);
     front_listeners_free(front);
     http_front_free(front->http);
-    timers_release(&front->timers);
     arena_release(&front->arena);
     arena_release(&front->reply);
     watch_events_release(&front->watch_events);
-    buffer_release(&front->gather);
-    mem_free(front->mem, front->read_buffer, FRONT_READ_SIZE);
+    buffer_release(&front->posting);
     mem_free(front->mem, front, sizeof *front);
     if (closed != NULL)
         closed(owner);
@@ -229,42 +232,52 @@ void front_handle_closed(struct etcd_front *front)
         front_free(front);
 }
 
-static void on_timers_closed(uv_handle_t *handle)
-{
-    struct timers *timers = handle->data;
-    front_handle_closed(container_of(timers, struct etcd_front, timers));
-}
-
-static void on_prepare_closed(uv_handle_t *handle)
-{
-    front_handle_closed(handle->data);
-}
-
-static void on_idle_closed(uv_handle_t *handle)
-{
-    uv_idle_t *idle = (uv_idle_t *)handle;
-    front_handle_closed(container_of(idle, struct etcd_front, idle));
-}
-
 void etcd_front_close(struct etcd_front *front, void (*closed)(void *owner), void *owner)
 {
     front->closing = true;
-    front->stopping = true;
     front->closed = closed;
     front->closed_owner = owner;
     replica_cancel(&front->alarm_request);
-    timer_clear(&front->timers, &front->leader_timer);
+    timer_clear(front_timers(front), &front->leader_timer);
     front_listeners_close(front);
-    list_each (at, &front->sockets) {
-        front_socket_close(container_of(at, struct front_socket, link));
+    front_order(front, ORDER_CLOSE);
+    if (front->threads != NULL && front->threads_left == 0)
+        uv_close((uv_handle_t *)&front->wake, on_wake_closed);
+    lane_close(&front->core);
+}
+
+static void stats_add(const struct lane_stats *lane, struct etcd_front_stats *stats)
+{
+    stats->connections_accepted += stat_get(&lane->connections_accepted);
+    stats->connections_refused += stat_get(&lane->connections_refused);
+    stats->connections_abused += stat_get(&lane->connections_abused);
+    stats->calls += stat_get(&lane->calls);
+    stats->calls_finished += stat_get(&lane->calls_finished);
+    stats->calls_failed += stat_get(&lane->calls_failed);
+    stats->bytes_received += stat_get(&lane->bytes_received);
+    stats->bytes_sent += stat_get(&lane->bytes_sent);
+    stats->input_bytes += stat_get(&lane->input_bytes);
+    stats->latency_ns.sum += stat_get(&lane->latency_sum);
+    for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        uint64_t count = stat_get(&lane->latency_buckets[i]);
+        stats->latency_ns.buckets[i] += count;
+        stats->latency_ns.count += count;
     }
-    uv_close((uv_handle_t *)&front->timers.handle, on_timers_closed);
-    uv_close((uv_handle_t *)&front->prepare, on_prepare_closed);
-    uv_close((uv_handle_t *)&front->idle, on_idle_closed);
 }
 
 void etcd_front_stats(const struct etcd_front *front, struct etcd_front_stats *ret_stats)
 {
-    *ret_stats = front->stats;
-    ret_stats->connections = front->sockets_count;
+    *ret_stats = (struct etcd_front_stats){.connections = front_connections(front),
+                                           .watches = front->watches};
+    stats_add(&front->core.stats, ret_stats);
+    for (uint32_t i = 0; i < front->threads_count; i++)
+        stats_add(&front->threads[i].stats, ret_stats);
+}
+
+uint64_t front_handled(const struct etcd_front *front, unsigned method, unsigned code)
+{
+    uint64_t count = stat_get(&front->core.stats.handled[method][code]);
+    for (uint32_t i = 0; i < front->threads_count; i++)
+        count += stat_get(&front->threads[i].stats.handled[method][code]);
+    return count;
 }

@@ -3,14 +3,13 @@
 #include "front/etcd/session.h"
 
 #include "base/panic.h"
-#include "front/etcd/call.h"
+#include "front/etcd/stream.h"
 
 #include <string.h>
 
 #define HEADER_BYTES_MAX 16384U
 #define STREAM_WINDOW (1024 * 1024)
 #define CONNECTION_WINDOW (8 * 1024 * 1024)
-#define CALLS_MAX 262144U
 /* Of the headers that we send there are three, two of which are worth remembering. */
 #define DEFLATE_TABLE_SIZE 256U
 /* Allowances: how many at once, and how many more each second. */
@@ -69,7 +68,7 @@ static uint32_t allowance_refill(uint32_t left, uint64_t ms, uint32_t rate, uint
 /* Takes one of an allowance; ends the session when nothing is left. */
 static void session_charge(struct front_session *session, uint32_t *left)
 {
-    uint64_t now = uv_now(session->front->loop);
+    uint64_t now = uv_now(session->lane->loop);
     if (now - session->bucket_ms >= 100) {
         uint64_t ms = now - session->bucket_ms;
         session->bucket_ms = now;
@@ -85,7 +84,7 @@ static void session_charge(struct front_session *session, uint32_t *left)
     static const char too_many[] = "too_many_pings"; /* gRPC clients look for it */
     bool pings = left == &session->pings;
     session->abused = true;
-    session->front->stats.connections_abused++;
+    stat_add(&session->lane->stats.connections_abused, 1);
     (void)nghttp2_submit_goaway(
         session->http2, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session->http2),
         NGHTTP2_ENHANCE_YOUR_CALM, (const uint8_t *)too_many, pings ? sizeof too_many - 1 : 0);
@@ -93,9 +92,9 @@ static void session_charge(struct front_session *session, uint32_t *left)
 
 /* --- Callbacks: what came in ------------------------------------------------------------------*/
 
-static struct call *session_call(nghttp2_session *http2, int32_t stream)
+static struct stream *session_stream(nghttp2_session *http2, int32_t id)
 {
-    return nghttp2_session_get_stream_user_data(http2, stream);
+    return nghttp2_session_get_stream_user_data(http2, id);
 }
 
 static int on_begin_headers(nghttp2_session *http2, const nghttp2_frame *frame, void *user)
@@ -103,10 +102,10 @@ static int on_begin_headers(nghttp2_session *http2, const nghttp2_frame *frame, 
     struct front_session *session = user;
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
-    if (session->front->stats.calls >= CALLS_MAX)
+    if (session->lane->blocks >= session->lane->calls_max)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-    struct call *call = call_new(session, frame->hd.stream_id);
-    (void)nghttp2_session_set_stream_user_data(http2, frame->hd.stream_id, call);
+    struct stream *stream = stream_new(session, frame->hd.stream_id);
+    (void)nghttp2_session_set_stream_user_data(http2, frame->hd.stream_id, stream);
     return 0;
 }
 
@@ -116,39 +115,40 @@ static int on_header(nghttp2_session *http2, const nghttp2_frame *frame, const u
 {
     (void)flags;
     (void)user;
-    struct call *call = session_call(http2, frame->hd.stream_id);
-    if (call == NULL)
+    struct stream *stream = session_stream(http2, frame->hd.stream_id);
+    if (stream == NULL)
         return 0;
     /* 32 bytes a field, as HTTP/2 counts them; trailers count as well. */
     size_t cost = name_size + value_size + 32;
-    if (cost > HEADER_BYTES_MAX - call->header_bytes)
+    if (cost > HEADER_BYTES_MAX - stream->header_bytes)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-    call->header_bytes += (uint32_t)cost;
+    stream->header_bytes += (uint32_t)cost;
     if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
-        call_header(call, bytes_of(name, name_size), bytes_of(value, value_size));
+        stream_header(stream, bytes_of(name, name_size), bytes_of(value, value_size));
     return 0;
 }
 
-static void on_headers_complete(struct call *call, const nghttp2_frame *frame)
+static void on_headers_complete(struct stream *stream, const nghttp2_frame *frame)
 {
     if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
-        call_begin(call);
+        stream_begin(stream);
     if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
-        call_half_close(call);
+        stream_half_close(stream);
 }
 
 static int on_frame(nghttp2_session *http2, const nghttp2_frame *frame, void *user)
 {
     struct front_session *session = user;
-    struct call *call = frame->hd.stream_id == 0 ? NULL : session_call(http2, frame->hd.stream_id);
+    struct stream *stream =
+        frame->hd.stream_id == 0 ? NULL : session_stream(http2, frame->hd.stream_id);
     switch (frame->hd.type) {
     case NGHTTP2_HEADERS:
-        if (call != NULL)
-            on_headers_complete(call, frame);
+        if (stream != NULL)
+            on_headers_complete(stream, frame);
         break;
     case NGHTTP2_DATA:
-        if (call != NULL && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
-            call_half_close(call);
+        if (stream != NULL && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+            stream_half_close(stream);
         break;
     case NGHTTP2_SETTINGS:
         front_socket_established(session->socket);
@@ -166,48 +166,48 @@ static int on_frame(nghttp2_session *http2, const nghttp2_frame *frame, void *us
     return 0;
 }
 
-static int on_data(nghttp2_session *http2, uint8_t flags, int32_t stream, const uint8_t *data,
+static int on_data(nghttp2_session *http2, uint8_t flags, int32_t id, const uint8_t *data,
                    size_t size, void *user)
 {
     (void)flags;
     (void)user;
-    struct call *call = session_call(http2, stream);
+    struct stream *stream = session_stream(http2, id);
     (void)nghttp2_session_consume_connection(http2, size);
-    if (call != NULL)
-        call_data(call, bytes_of(data, size));
+    if (stream != NULL)
+        stream_data(stream, bytes_of(data, size));
     return 0;
 }
 
-static int on_stream_close(nghttp2_session *http2, int32_t stream, uint32_t error, void *user)
+static int on_stream_close(nghttp2_session *http2, int32_t id, uint32_t error, void *user)
 {
     (void)error;
     (void)user;
-    struct call *call = session_call(http2, stream);
-    if (call != NULL)
-        call_free(call);
+    struct stream *stream = session_stream(http2, id);
+    if (stream != NULL)
+        stream_gone(stream);
     return 0;
 }
 
 /* --- Callbacks: what goes out -----------------------------------------------------------------*/
 
-/* A whole DATA frame, straight from the call's output. */
+/* A whole DATA frame, straight from the stream's output. */
 static int on_send_data(nghttp2_session *http2, nghttp2_frame *frame, const uint8_t *head,
                         size_t size, nghttp2_data_source *source, void *user)
 {
     (void)http2;
     struct front_session *session = user;
-    struct call *call = source->ptr;
-    struct buffer *gather = &session->front->gather;
+    struct stream *stream = source->ptr;
+    struct buffer *gather = &session->lane->gather;
     if (gather->size >= FRONT_GATHER_SIZE)
         return NGHTTP2_ERR_WOULDBLOCK;
     size_t padding = frame->data.padlen;
     buffer_append(gather, bytes_of(head, 9));
     if (padding > 0)
         buffer_u8(gather, (uint8_t)(padding - 1));
-    buffer_append(gather, bytes_of(call->output.data + call->output_sent, size));
+    buffer_append(gather, bytes_of(stream->output.data + stream->output_sent, size));
     for (size_t i = 1; i < padding; i++)
         buffer_u8(gather, 0);
-    call_output_taken(call, size);
+    stream_output_taken(stream, size);
     session->pings = PINGS_BURST; /* who is being answered may measure the way */
     return 0;
 }
@@ -218,8 +218,8 @@ static int on_frame_sent(nghttp2_session *http2, const nghttp2_frame *frame, voi
     (void)user;
     if (frame->hd.type != NGHTTP2_HEADERS || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
         return 0;
-    struct call *call = session_call(http2, frame->hd.stream_id);
-    if (call != NULL && !call->half_closed)
+    struct stream *stream = session_stream(http2, frame->hd.stream_id);
+    if (stream != NULL && !stream->half_closed)
         (void)nghttp2_submit_rst_stream(http2, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
                                         NGHTTP2_NO_ERROR);
     return 0;
@@ -227,13 +227,17 @@ static int on_frame_sent(nghttp2_session *http2, const nghttp2_frame *frame, voi
 
 /* --- The session ------------------------------------------------------------------------------*/
 
+nghttp2_mem front_session_memory(struct mem *mem)
+{
+    return (nghttp2_mem){.mem_user_data = mem,
+                         .malloc = block_alloc,
+                         .free = block_free,
+                         .calloc = block_zero,
+                         .realloc = block_resize};
+}
+
 enum status front_session_setup(struct etcd_front *front)
 {
-    front->memory = (nghttp2_mem){.mem_user_data = front->mem,
-                                  .malloc = block_alloc,
-                                  .free = block_free,
-                                  .calloc = block_zero,
-                                  .realloc = block_resize};
     if (nghttp2_session_callbacks_new(&front->callbacks) != 0 ||
         nghttp2_option_new(&front->options) != 0)
         return STATUS_NO_MEMORY;
@@ -270,16 +274,18 @@ void front_session_teardown(struct etcd_front *front)
 
 struct front_session *front_session_open(struct front_socket *socket)
 {
-    struct etcd_front *front = socket->front;
-    struct front_session *session = mem_zero(front->mem, sizeof *session);
+    struct lane *lane = socket->lane;
+    const struct etcd_front *front = lane->front;
+    struct front_session *session = mem_zero(lane->mem, sizeof *session);
     session->socket = socket;
-    session->front = front;
+    session->lane = lane;
     session->resets = RESETS_BURST;
     session->pings = PINGS_BURST;
-    session->bucket_ms = uv_now(front->loop);
-    list_init(&session->calls);
+    session->bucket_ms = uv_now(lane->loop);
+    session->holds = 1;
+    list_init(&session->streams);
     int failed = nghttp2_session_server_new3(&session->http2, front->callbacks, session,
-                                             front->options, &front->memory);
+                                             front->options, &lane->memory);
     ensure(failed == 0); /* only for want of memory, which our allocator does not report */
     nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, front->config.streams_max},
@@ -295,11 +301,19 @@ struct front_session *front_session_open(struct front_socket *socket)
 
 void front_session_close(struct front_session *session)
 {
-    list_each (at, &session->calls) {
-        call_free(container_of(at, struct call, link));
+    list_each (at, &session->streams) {
+        stream_gone(container_of(at, struct stream, link));
     }
     nghttp2_session_del(session->http2);
-    mem_free(session->front->mem, session, sizeof *session);
+    session->http2 = NULL;
+    front_session_let_go(session);
+}
+
+void front_session_let_go(struct front_session *session)
+{
+    ensure(session->holds > 0);
+    if (--session->holds == 0)
+        mem_free(session->lane->mem, session, sizeof *session);
 }
 
 bool front_session_receive(struct front_session *session, struct bytes bytes)
@@ -310,7 +324,7 @@ bool front_session_receive(struct front_session *session, struct bytes bytes)
 
 bool front_session_produce(struct front_session *session)
 {
-    struct buffer *gather = &session->front->gather;
+    struct buffer *gather = &session->lane->gather;
     while (gather->size < FRONT_GATHER_SIZE) {
         const uint8_t *data;
         ssize_t size = nghttp2_session_mem_send(session->http2, &data);
@@ -328,10 +342,10 @@ void front_session_stop(struct front_session *session)
     (void)nghttp2_submit_goaway(session->http2, NGHTTP2_FLAG_NONE,
                                 nghttp2_session_get_last_proc_stream_id(session->http2),
                                 NGHTTP2_NO_ERROR, NULL, 0);
-    list_each (at, &session->calls) {
-        struct call *call = container_of(at, struct call, link);
-        if (call->method == NULL || call->method->stream)
-            call_fail(call, failure_stopped);
+    list_each (at, &session->streams) {
+        struct stream *stream = container_of(at, struct stream, link);
+        if (stream->method == NULL || stream->method->stream)
+            stream_fail(stream, failure_stopped);
     }
 }
 

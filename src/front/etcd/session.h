@@ -10,11 +10,12 @@
 
 struct front_session {
     struct front_socket *socket;
-    struct etcd_front *front;
+    struct lane *lane;
     nghttp2_session *http2;
-    struct list calls;
-    uint32_t calls_count;
-    uint64_t output_bytes; /* of all calls, not yet handed to nghttp2 */
+    struct list streams;
+    uint32_t holds; /* the socket's, and one for each call that the core has not released */
+    /* Of all calls, not yet handed to nghttp2: what the core makes and the lane gets rid of. */
+    _Atomic size_t output_bytes;
     uint64_t bucket_ms;    /* when the allowances were last filled up */
     uint32_t resets;       /* allowances left */
     uint32_t pings;
@@ -25,11 +26,15 @@ struct front_session {
 enum status front_session_setup(struct etcd_front *front) MUST_CHECK;
 void front_session_teardown(struct etcd_front *front);
 
+nghttp2_mem front_session_memory(struct mem *mem);
+
 struct front_session *front_session_open(struct front_socket *socket);
 void front_session_close(struct front_session *session);
+/* A stream of it was released. */
+void front_session_let_go(struct front_session *session);
 /* False: the connection is of no use any more. */
 bool front_session_receive(struct front_session *session, struct bytes bytes);
-/* Puts up to about FRONT_GATHER_SIZE bytes into front->gather; false: the connection is of no use
+/* Puts up to about FRONT_GATHER_SIZE bytes into lane->gather; false: the connection is of no use
  * any more. */
 bool front_session_produce(struct front_session *session);
 /* GOAWAY; streams end, unary calls go on. */

@@ -92,14 +92,14 @@ void call_snapshot_woken(struct call *call)
             return;
         }
     }
-    timer_set(&call_front(call)->timers, &snapshot->stall, STALL_MS);
+    timer_set(front_timers(call_front(call)), &snapshot->stall, STALL_MS);
 }
 
 void call_snapshot_over(struct call *call)
 {
     struct snapshot *snapshot = call->state;
     struct etcd_front *front = call_front(call);
-    timer_clear(&front->timers, &snapshot->stall);
+    timer_clear(front_timers(front), &snapshot->stall);
     machine_save_end(snapshot->saver);
     EVP_MD_CTX_free(snapshot->sum);
     buffer_release(&snapshot->slice);

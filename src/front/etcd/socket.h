@@ -13,7 +13,7 @@ struct front_session;
 struct front_socket {
     struct list link;
     struct list dirty;
-    struct etcd_front *front;
+    struct lane *lane;
     uv_tcp_t tcp;
     uv_write_t write;
     struct timer timer;    /* handshake, idling without a call, a write that goes nowhere */
@@ -21,6 +21,7 @@ struct front_socket {
     uint8_t sniffed_size;
     uint8_t sniffed[4];
     bool detached; /* no descriptor behind it: a test or a fuzzer feeds it and takes its output */
+    bool moved; /* another lane has the connection now */
     bool writing;
     bool closing;
     bool ending; /* close when everything is written */
@@ -32,8 +33,12 @@ struct front_socket {
 void front_socket_accept(struct etcd_front *front, uv_stream_t *listener);
 /* A socket without a descriptor, and the other end of it: appends what it has written, which is
  * under way until then. */
-struct front_socket *front_socket_detached(struct etcd_front *front);
+struct front_socket *front_socket_detached(struct lane *lane);
 void front_socket_take(struct front_socket *socket, struct buffer *into);
+/* Takes over a connection whose first bytes another lane has read. */
+void front_socket_adopt(struct lane *lane, int descriptor, struct bytes bytes);
+/* Reads, or lets the client wait. */
+void front_socket_read(struct front_socket *socket, bool on);
 /* Bytes came in. */
 void front_socket_receive(struct front_socket *socket, struct bytes bytes);
 /* There is something to write. */

@@ -143,7 +143,7 @@ static void watch_drop(struct watch *watch)
     list_remove(&watch->ready);
     list_remove(&watch->link);
     mem_free(front->mem, watch, sizeof *watch);
-    front->stats.watches--;
+    front->watches--;
 }
 
 /* Only takes note: the store is in the middle of its work. */
@@ -224,7 +224,7 @@ static void stream_set_tick(struct watch_stream *stream)
     struct etcd_front *front = call_front(stream->call);
     uint64_t interval = front->config.progress_interval_ns / NS_PER_MS;
     uint64_t jitter = interval / 10 > 0 ? replica_random(front->replica) % (interval / 10) : 0;
-    timer_set(&front->timers, &stream->tick, interval + jitter);
+    timer_set(front_timers(front), &stream->tick, interval + jitter);
 }
 
 static void on_tick(struct timer *timer)
@@ -286,7 +286,7 @@ static const char *create_refusal(struct watch_stream *stream,
         return "mvcc: watcher range is empty";
     if (request->watch_id != 0 && map_get(&stream->ids, (uint64_t)request->watch_id) != NULL)
         return "mvcc: duplicate watch ID provided on the WatchStream";
-    if (call_front(stream->call)->stats.watches >= WATCHES_MAX)
+    if (call_front(stream->call)->watches >= WATCHES_MAX)
         return failure_too_many_requests.text;
     return NULL;
 }
@@ -319,7 +319,7 @@ static void watch_create(struct watch_stream *stream,
     list_init(&watch->ready);
     list_push(&stream->watches, &watch->link);
     map_put(&stream->ids, (uint64_t)watch->id, watch);
-    front->stats.watches++;
+    front->watches++;
     say_created(stream, watch->id);
     spec.owner = watch;
     watch->watcher = watch_open(front_store(front), &spec);
@@ -389,7 +389,7 @@ void call_watch_half_closed(struct call *call)
 void call_watch_over(struct call *call)
 {
     struct watch_stream *stream = call->state;
-    timer_clear(&call_front(call)->timers, &stream->tick);
+    timer_clear(front_timers(call_front(call)), &stream->tick);
     list_each (at, &stream->watches) {
         watch_drop(container_of(at, struct watch, link));
     }

@@ -228,7 +228,7 @@ static void a_read_by_a_lease_that_ran_out_is_made_again(void **state)
     rig->replica->leases_lapsed = 2;
     assert_value(call_range(rig, "k"), "v");
     assert_int_equal(rig->replica->reads_checked, 3);
-    assert_int_equal(rig->front->stats.calls, 0);
+    assert_int_equal(rig_stats(rig).calls, 0);
     rig_close(rig);
 }
 
@@ -269,7 +269,7 @@ static void a_call_that_the_client_resets_is_forgotten(void **state)
     rig_turn(rig);
     rig_reset(exchange);
     rig_turn(rig);
-    assert_int_equal(rig->front->stats.calls, 0);
+    assert_int_equal(rig_stats(rig).calls, 0);
     fake_replica_release(rig->replica);
     rig_turn(rig);
     rig_close(rig);
@@ -283,7 +283,7 @@ static void a_closed_connection_takes_its_calls_with_it(void **state)
     for (int i = 0; i < 10; i++)
         (void)call_put(rig, "k", "v");
     rig_reconnect(rig);
-    assert_int_equal(rig->front->stats.calls, 0);
+    assert_int_equal(rig_stats(rig).calls, 0);
     fake_replica_release(rig->replica);
     rig_close(rig);
 }
@@ -386,7 +386,7 @@ static void a_client_that_resets_and_resets_is_sent_away(void **state)
     }
     assert_true(rig->went_away);
     assert_int_equal(rig->went_away_code, NGHTTP2_ENHANCE_YOUR_CALM);
-    assert_int_equal(rig->front->stats.connections_abused, 1);
+    assert_int_equal(rig_stats(rig).connections_abused, 1);
     rig_close(rig);
 }
 
@@ -403,7 +403,7 @@ static void requests_that_never_end_are_held_up_to_a_limit(void **state)
     }
     assert_false(exchanges[0]->closed);
     rig_assert_failed(exchanges[2], 8, "etcdserver: too many requests");
-    assert_true(rig->front->input_bytes <= 100000);
+    assert_true(rig_stats(rig).input_bytes <= 100000);
     rig_close(rig);
 }
 
@@ -456,15 +456,15 @@ static void a_stream_that_requires_a_leader_ends_when_it_is_gone(void **state)
 static struct buffer raw_answer(struct rig *rig, const char *text, size_t piece)
 {
     struct buffer answer;
-    struct front_socket *socket = front_socket_detached(rig->front);
+    struct front_socket *socket = front_socket_detached(&rig->front->core);
     buffer_init(&answer, fake_mem(), SIZE_MAX / 2);
     for (size_t at = 0; at < strlen(text); at += piece) {
         size_t left = strlen(text) - at;
         front_socket_receive(socket, bytes_of(text + at, left < piece ? left : piece));
     }
-    uint32_t before = rig->front->sockets_count;
+    uint32_t before = front_connections(rig->front);
     front_turn(rig->front);
-    if (rig->front->sockets_count < before)
+    if (front_connections(rig->front) < before)
         return answer; /* closed, and its output with it */
     front_socket_take(socket, &answer);
     front_socket_close(socket);

@@ -37,7 +37,7 @@ static void *fake_resize(struct mem *mem, void *at, size_t size_old, size_t size
 
 struct mem *fake_mem(void)
 {
-    static struct mem mem = {.resize = fake_resize};
+    static _Thread_local struct mem mem = {.resize = fake_resize};
     return &mem;
 }
 

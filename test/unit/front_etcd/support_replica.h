@@ -37,7 +37,7 @@ void fake_replica_apply(struct replica *replica, const struct command *command);
 /* A put that no client asked for. */
 void fake_replica_put(struct replica *replica, const char *key, const char *value);
 
-/* malloc and free, with the count that struct mem keeps. */
+/* malloc and free, with the count that struct mem keeps; each thread has its own. */
 struct mem *fake_mem(void);
 
 #endif

@@ -91,7 +91,7 @@ static ssize_t read_sending(nghttp2_session *client, int32_t stream, uint8_t *in
 
 /* --- The rig ----------------------------------------------------------------------------------*/
 
-static void rig_connect(struct rig *rig)
+void rig_open_client(struct rig *rig)
 {
     nghttp2_session_callbacks *callbacks;
     nghttp2_option *option;
@@ -106,7 +106,34 @@ static void rig_connect(struct rig *rig)
     nghttp2_session_callbacks_del(callbacks);
     nghttp2_option_del(option);
     nghttp2_submit_settings(rig->client, NGHTTP2_FLAG_NONE, NULL, 0);
-    rig->socket = front_socket_detached(rig->front);
+}
+
+static void rig_connect(struct rig *rig)
+{
+    rig_open_client(rig);
+    rig->socket = front_socket_detached(rig->lane);
+}
+
+static void on_news(uv_async_t *wake)
+{
+    struct etcd_front *front = wake->data;
+    lane_read_news(&front->threads[0]);
+}
+
+/* What starting a thread does, without the thread. */
+static void rig_open_lane(struct rig *rig)
+{
+    struct etcd_front *front = rig->front;
+    front->config.threads = 1;
+    front->threads = mem_zero(fake_mem(), sizeof *front->threads);
+    rig->lane = &front->threads[0];
+    lane_open(rig->lane, front, &rig->loop, fake_mem());
+    assert_int_equal(lane_open_boxes(rig->lane, fake_mem()), STATUS_OK);
+    front->threads_count = 1;
+    front->threads_left = 1;
+    assert_int_equal(uv_async_init(&rig->loop, &front->wake, on_news), 0);
+    front->wake.data = front;
+    front->handles++;
 }
 
 struct rig *rig_open_with(struct etcd_front_config config)
@@ -120,6 +147,9 @@ struct rig *rig_open_with(struct etcd_front_config config)
     config.replica = rig->replica;
     config.mem = fake_mem();
     assert_int_equal(etcd_front_open(&config, &error, &rig->front), STATUS_OK);
+    rig->lane = &rig->front->core;
+    if (getenv("SYNOD_TEST_LETTERS") != NULL)
+        rig_open_lane(rig);
     rig_connect(rig);
     return rig;
 }
@@ -138,10 +168,15 @@ static void rig_forget_exchanges(struct rig *rig)
     rig->exchanges_count = 0;
 }
 
-void rig_reconnect(struct rig *rig)
+void rig_close_client(struct rig *rig)
 {
     nghttp2_session_del(rig->client);
     rig_forget_exchanges(rig);
+}
+
+void rig_reconnect(struct rig *rig)
+{
+    rig_close_client(rig);
     if (rig->socket != NULL)
         front_socket_close(rig->socket);
     rig->went_away = false;
@@ -161,8 +196,7 @@ void rig_close(struct rig *rig)
     assert_true(closed);
     assert_int_equal(uv_loop_close(&rig->loop), 0);
     fake_replica_free(rig->replica);
-    nghttp2_session_del(rig->client);
-    rig_forget_exchanges(rig);
+    rig_close_client(rig);
     assert_int_equal(fake_mem()->used, 0);
     free(rig);
 }
@@ -205,7 +239,30 @@ static bool rig_carry_back(struct rig *rig)
 
 static bool rig_front_busy(const struct rig *rig)
 {
-    return !list_empty(&rig->front->woken) || !list_empty(&rig->front->dirty);
+    const struct lane *lane = rig->lane;
+    return !list_empty(&rig->front->woken) || lane_busy(lane) ||
+           (lane->posts && lane->orders.waiting.size + lane->news.waiting.size > 0);
+}
+
+static void rig_turn_front(struct rig *rig)
+{
+    struct lane *lane = rig->lane;
+    uv_update_time(&rig->loop);
+    if (lane->posts)
+        lane_read_news(lane);
+    front_turn(rig->front);
+    if (lane->posts) {
+        lane_read_orders(lane);
+        lane_go_on(lane);
+        lane_flush(lane);
+    }
+}
+
+struct etcd_front_stats rig_stats(const struct rig *rig)
+{
+    struct etcd_front_stats stats;
+    etcd_front_stats(rig->front, &stats);
+    return stats;
 }
 
 void rig_turn(struct rig *rig)
@@ -213,9 +270,8 @@ void rig_turn(struct rig *rig)
     bool moved = true;
     while (moved) {
         moved = rig_carry_there(rig);
-        uv_update_time(&rig->loop);
-        front_turn(rig->front);
-        if (list_empty(&rig->front->sockets))
+        rig_turn_front(rig);
+        if (list_empty(&rig->lane->sockets))
             rig->socket = NULL;
         moved = rig_carry_back(rig) || moved || rig_front_busy(rig);
     }

@@ -1,5 +1,8 @@
 /* A rig for tests of the whole front without a network: a front over the fake replica, and an
- * HTTP/2 client (nghttp2's) whose bytes are carried to and fro by hand. */
+ * HTTP/2 client (nghttp2's) whose bytes are carried to and fro by hand.
+ *
+ * With SYNOD_TEST_LETTERS in the environment the connection is on a lane that speaks to the core in
+ * letters, as threads do; everything has to be the same. */
 #ifndef SYNOD_TEST_FRONT_ETCD_SUPPORT_RIG_H
 #define SYNOD_TEST_FRONT_ETCD_SUPPORT_RIG_H
 
@@ -31,6 +34,7 @@ struct rig {
     uv_loop_t loop;
     struct replica *replica;
     struct etcd_front *front;
+    struct lane *lane;           /* that has the connection */
     struct front_socket *socket; /* NULL when the front has closed it */
     nghttp2_session *client;
     size_t chunk; /* bytes handed to the front at once; 0: all */
@@ -45,6 +49,10 @@ struct rig *rig_open(void);
 /* With a front that is configured otherwise; loop, replica and mem are filled in. */
 struct rig *rig_open_with(struct etcd_front_config config);
 void rig_close(struct rig *rig);
+/* The client alone: what it would send and what it is sent is up to the caller. */
+void rig_open_client(struct rig *rig);
+void rig_close_client(struct rig *rig);
+struct etcd_front_stats rig_stats(const struct rig *rig);
 /* A new connection in place of the first. */
 void rig_reconnect(struct rig *rig);
 /* Carries bytes until nothing moves any more. */
