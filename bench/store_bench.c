@@ -167,7 +167,7 @@ static void bench_ranges(struct machine *machine, struct mem *mem)
 static void on_ready(void *owner, struct watcher *watcher)
 {
     (void)watcher;
-    (*(uint64_t *)owner)++;
+    (**(uint64_t **)owner)++;
 }
 
 static void bench_watchers(struct machine *machine, struct mem *mem)
@@ -178,15 +178,18 @@ static void bench_watchers(struct machine *machine, struct mem *mem)
     struct stopwatch from = stopwatch_now();
     for (uint64_t i = 0; i < KEYS; i++) {
         char key[40];
-        struct watch_spec spec = {
-            .range = {.key = bench_key(key, i)}, .owner = &woken, .on_ready = on_ready};
+        uint64_t *counter = &woken;
+        struct watch_spec spec = {.range = {.key = bench_key(key, i)},
+                                  .owner = &counter,
+                                  .owner_size = sizeof counter,
+                                  .on_ready = on_ready};
         watchers[i] = watch_open(machine_store(machine), &spec);
     }
     report("watchers opened", from, KEYS);
     printf("%-34s %8.1f\n", "bytes a watcher", (double)(mem->used - before) / KEYS);
     bench_puts(machine, mem, "puts, each with a watcher", false);
     for (uint64_t i = 0; i < KEYS; i++)
-        watch_close(watchers[i]);
+        watch_close(machine_store(machine), watchers[i]);
     if (woken != KEYS)
         abort();
     free(watchers);

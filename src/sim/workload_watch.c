@@ -98,7 +98,7 @@ static void watch_quit(struct watch *watch, bool close, uint64_t pause)
         w->ready[watch->place]--;
     watch->ready = false;
     if (close)
-        watch_close(watch->watcher);
+        watch_close(workload_store(w, watch->place), watch->watcher);
     watch->watcher = NULL;
     watch->place = NOWHERE;
     watch->number++;
@@ -136,7 +136,8 @@ static bool watch_pull(struct watch *watch, uint64_t bytes, uint32_t revisions)
     struct workload *w = watch->workload;
     struct watch_batch batch;
     arena_reset(&w->scratch);
-    enum watch_state state = watch_next(watch->watcher, &w->scratch, bytes, revisions, &batch);
+    enum watch_state state = watch_next(workload_store(w, watch->place), watch->watcher,
+                                        &w->scratch, bytes, revisions, &batch);
     switch (state) {
     case WATCH_COMPACTED:
         watch_compacted(watch, batch.compacted);
@@ -156,7 +157,7 @@ static bool watch_pull(struct watch *watch, uint64_t bytes, uint32_t revisions)
 
 static void on_ready(void *owner, struct watcher *watcher)
 {
-    struct watch *watch = owner;
+    struct watch *watch = *(struct watch **)owner;
     (void)watcher;
     if (!watch->ready)
         watch->workload->ready[watch->place]++;
@@ -166,8 +167,11 @@ static void on_ready(void *owner, struct watcher *watcher)
 /* What a front may say at any time: "you have everything up to here". */
 static void watch_progress(struct watch *watch)
 {
-    if (watch->watcher != NULL && watch_synced(watch->watcher))
-        check_complete(watch, store_revision(workload_store(watch->workload, watch->place)));
+    if (watch->watcher == NULL)
+        return;
+    const struct store *store = workload_store(watch->workload, watch->place);
+    if (watch_synced(store, watch->watcher))
+        check_complete(watch, store_revision(store));
 }
 
 void watches_turn(struct workload *w, uint32_t place)
@@ -234,7 +238,8 @@ static void watch_begin(struct watch *watch, uint32_t place)
                               .no_put = watch->no_put,
                               .no_delete = watch->no_delete,
                               .previous = watch->previous,
-                              .owner = watch,
+                              .owner = &watch,
+                              .owner_size = sizeof watch,
                               .on_ready = on_ready};
     watch->place = place;
     watch->watcher = watch_open(store, &spec);

@@ -13,71 +13,88 @@
 /* Versions that one pull passes without a match before it lets others go first. */
 #define WATCH_SLICE 4096u
 
-static size_t watcher_size(size_t key_size, size_t end_size)
+#define OWNER_ALIGN ((size_t)16)
+
+static size_t owner_room(size_t size)
 {
-    return offsetof(struct watcher, bytes) + key_size + end_size;
+    return (size + OWNER_ALIGN - 1) & ~(OWNER_ALIGN - 1);
 }
 
 struct watcher *watch_open(struct store *store, const struct watch_spec *spec)
 {
     struct bytes key = spec->range.key;
     struct bytes end = spec->range.end;
-    struct watcher *watcher = mem_alloc(store->watches.mem, watcher_size(key.size, end.size));
-    *watcher = (struct watcher){
-        .store = store,
-        .owner = spec->owner,
-        .on_ready = spec->on_ready,
+    ensure(spec->owner_size <= WATCH_OWNER_MAX);
+    struct watcher fresh = {
         .next = spec->start_revision,
         .key_size = (uint32_t)key.size,
         .end_size = (uint32_t)end.size,
+        .owner_size = (uint16_t)owner_room(spec->owner_size),
         .no_put = spec->no_put,
         .no_delete = spec->no_delete,
         .previous = spec->previous,
         .late = spec->start_revision != 0 && spec->start_revision < store->compacted,
     };
+    uint8_t *block = mem_alloc(store->watches.mem, watcher_size(&fresh));
+    struct watcher *watcher = (struct watcher *)(void *)(block + fresh.owner_size);
+    if (spec->owner_size > 0)
+        memcpy(block, spec->owner, spec->owner_size);
+    /* Of one key's watcher the union's other part, and so the end of the struct, is not there. */
+    memcpy(watcher, &fresh, offsetof(struct watcher, bucket));
+    uint8_t *bytes = watcher_bytes(watcher);
     if (key.size > 0)
-        memcpy(watcher->bytes, key.data, key.size);
+        memcpy(bytes, key.data, key.size);
     if (end.size > 0)
-        memcpy(watcher->bytes + key.size, end.data, end.size);
+        memcpy(bytes + key.size, end.data, end.size);
+    ensure(store->watches.on_ready == NULL || store->watches.on_ready == spec->on_ready);
+    store->watches.on_ready = spec->on_ready;
     watch_index_add(&store->watches, watcher);
     if (planted(STORE_WATCH_FUTURE_IS_NOW) && watcher->next > store->revision)
         watcher->next = 0;
     if (watcher->next != 0 && watcher->next <= store->revision)
-        watcher_make_ready(watcher);
+        watcher_make_ready(&store->watches, watcher);
     return watcher;
 }
 
-void watch_close(struct watcher *watcher)
+void watch_close(struct store *store, struct watcher *watcher)
 {
-    struct watch_index *index = &watcher->store->watches;
-    watch_index_remove(index, watcher);
-    mem_free(index->mem, watcher, watcher_size(watcher->key_size, watcher->end_size));
+    watch_index_remove(&store->watches, watcher);
+    mem_free(store->watches.mem, watcher_block(watcher), watcher_size(watcher));
+}
+
+void *watch_owner(struct watcher *watcher)
+{
+    return watcher_block(watcher);
+}
+
+struct watcher *watch_of_owner(void *owner, size_t owner_size)
+{
+    return (struct watcher *)(void *)((uint8_t *)owner + owner_room(owner_size));
 }
 
 /* An idle watcher has been given everything so far: its place in the other store is behind that. */
-static void watch_adopt(struct store *to, struct watcher *watcher)
+static void watch_adopt(struct store *to, struct store *from, struct watcher *watcher)
 {
-    struct store *from = watcher->store;
     watch_index_remove(&from->watches, watcher);
     if (!watcher->ready && watcher->next <= from->revision)
         watcher->next = (planted(STORE_WATCH_ADOPT_SKIPS) ? to : from)->revision + 1;
-    watcher->store = to;
     watch_index_add(&to->watches, watcher);
     if (!watcher->ready && watcher->next <= to->revision)
-        watcher_make_ready(watcher);
+        watcher_make_ready(&to->watches, watcher);
 }
 
 void store_adopt_watchers(struct store *to, struct store *from)
 {
     ensure(to != from && to->watches.mem == from->watches.mem);
     struct watcher *watcher;
+    to->watches.on_ready = from->watches.on_ready;
     while ((watcher = watch_index_any(&from->watches)) != NULL)
-        watch_adopt(to, watcher);
+        watch_adopt(to, from, watcher);
 }
 
-bool watch_synced(const struct watcher *watcher)
+bool watch_synced(const struct store *store, const struct watcher *watcher)
 {
-    return !watcher->ready && watcher->next <= watcher->store->revision;
+    return !watcher->ready && watcher->next <= store->revision;
 }
 
 uint64_t watch_count(const struct store *store)
@@ -87,9 +104,9 @@ uint64_t watch_count(const struct store *store)
 
 /* Is what comes next gone? Memory decides, not the compaction alone: who was already reading gets
  * what is still there. */
-static bool watch_overtaken(const struct watcher *watcher)
+static bool watch_overtaken(const struct store *store, const struct watcher *watcher)
 {
-    const struct squeeze *squeeze = &watcher->store->squeeze;
+    const struct squeeze *squeeze = &store->squeeze;
     int64_t gone = squeeze->active ? squeeze->target : squeeze->floor;
     return (watcher->late || watcher->next < gone) && !planted(STORE_WATCH_NOT_OVERTAKEN);
 }
@@ -160,14 +177,14 @@ static void pull_revision(struct watch_pull *pull, const struct history *history
     pull->revisions += pull->count > count;
 }
 
-enum watch_state watch_next(struct watcher *watcher, struct arena *arena, uint64_t bytes_max,
-                            uint32_t revisions_max, struct watch_batch *ret_batch)
+enum watch_state watch_next(const struct store *store, struct watcher *watcher, struct arena *arena,
+                            uint64_t bytes_max, uint32_t revisions_max,
+                            struct watch_batch *ret_batch)
 {
-    const struct store *store = watcher->store;
     *ret_batch = (struct watch_batch){.revision = store->revision};
     if (!watcher->ready)
         return WATCH_IDLE;
-    if (watch_overtaken(watcher)) {
+    if (watch_overtaken(store, watcher)) {
         *ret_batch = (struct watch_batch){.compacted = store->compacted};
         return WATCH_COMPACTED;
     }

@@ -23,15 +23,42 @@ void watch_index_release(struct watch_index *index)
     watch_index_init(index, index->mem);
 }
 
+static bool is_single(const struct watcher *watcher)
+{
+    return watcher->end_size == 0;
+}
+
+/* From the watcher to its bytes. */
+static size_t watcher_head(const struct watcher *watcher)
+{
+    return is_single(watcher) ? offsetof(struct watcher, bucket) + sizeof watcher->bucket
+                              : sizeof *watcher;
+}
+
+void *watcher_block(struct watcher *watcher)
+{
+    return (uint8_t *)watcher - watcher->owner_size;
+}
+
+size_t watcher_size(const struct watcher *watcher)
+{
+    return watcher->owner_size + watcher_head(watcher) + watcher->key_size + watcher->end_size;
+}
+
+uint8_t *watcher_bytes(struct watcher *watcher)
+{
+    return (uint8_t *)watcher + watcher_head(watcher);
+}
+
 static struct bytes watcher_key(const struct watcher *watcher)
 {
-    return bytes_of(watcher->bytes, watcher->key_size);
+    return bytes_of((const uint8_t *)watcher + watcher_head(watcher), watcher->key_size);
 }
 
 struct key_range watcher_range(const struct watcher *watcher)
 {
-    return (struct key_range){watcher_key(watcher),
-                              bytes_of(watcher->bytes + watcher->key_size, watcher->end_size)};
+    struct bytes key = watcher_key(watcher);
+    return (struct key_range){key, bytes_of(key.data + key.size, watcher->end_size)};
 }
 
 bool watcher_wants(const struct watcher *watcher, const struct version *version)
@@ -39,10 +66,10 @@ bool watcher_wants(const struct watcher *watcher, const struct version *version)
     return version_tombstone(version) ? !watcher->no_delete : !watcher->no_put;
 }
 
-void watcher_make_ready(struct watcher *watcher)
+void watcher_make_ready(struct watch_index *index, struct watcher *watcher)
 {
     watcher->ready = true;
-    watcher->on_ready(watcher->owner, watcher);
+    index->on_ready(watcher_block(watcher), watcher);
 }
 
 /* --- Single keys --------------------------------------------------------------------------------
@@ -225,7 +252,7 @@ static void range_remove(struct watch_index *index, struct watcher *watcher)
 
 void watch_index_add(struct watch_index *index, struct watcher *watcher)
 {
-    if (watcher->end_size == 0)
+    if (is_single(watcher))
         single_add(index, watcher);
     else
         range_add(index, watcher);
@@ -233,7 +260,7 @@ void watch_index_add(struct watch_index *index, struct watcher *watcher)
 
 void watch_index_remove(struct watch_index *index, struct watcher *watcher)
 {
-    if (watcher->end_size != 0) {
+    if (!is_single(watcher)) {
         range_remove(index, watcher);
         return;
     }
@@ -255,13 +282,13 @@ struct watcher *watch_index_any(struct watch_index *index)
 /* --- Waking -------------------------------------------------------------------------------------
  */
 
-static void wake(struct watcher *watcher, const struct version *version)
+static void wake(struct watch_index *index, struct watcher *watcher, const struct version *version)
 {
     if (watcher->ready || version->mod < watcher->next || !watcher_wants(watcher, version))
         return;
     /* Idle means that everything before was given: what comes next begins here. */
     watcher->next = version->mod;
-    watcher_make_ready(watcher);
+    watcher_make_ready(index, watcher);
 }
 
 static void wake_singles(struct watch_index *index, const struct version *version)
@@ -271,7 +298,7 @@ static void wake_singles(struct watch_index *index, const struct version *versio
     for (struct watcher *at = index->buckets[bucket_of(index, hash)]; at != NULL;
          at = at->bucket.next) {
         if (at->weight == hash && bytes_equal(watcher_key(at), key))
-            wake(at, version);
+            wake(index, at, version);
     }
 }
 
@@ -293,7 +320,7 @@ static void wake_ranges(struct watch_index *index, const struct version *version
         bool visit = down || from == left;
         bool begins = visit && bytes_compare(watcher_key(at), key) <= 0;
         if (begins && ends_behind(at, key))
-            wake(at, version);
+            wake(index, at, version);
         from = at;
         at = begins && right != NULL && ends_behind(right->node.furthest, key) ? right
                                                                                : at->node.parent;

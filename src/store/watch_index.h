@@ -8,14 +8,14 @@
 #include "store/history.h"
 #include "store/watch.h"
 
+/* In front of it in memory: what its owner keeps. Behind it, where the union's part ends that it
+ * uses: key and end. */
 struct watcher {
-    struct store *store;
-    void *owner;
-    void (*on_ready)(void *owner, struct watcher *watcher);
     int64_t next; /* first revision that it has not been given; 0: whatever comes */
     uint32_t key_size;
     uint32_t end_size;
-    uint32_t weight; /* hash of the key, or place in the heap order of the interval tree */
+    uint32_t weight;     /* hash of the key, or place in the heap order of the interval tree */
+    uint16_t owner_size; /* rounded up */
     bool no_put : 1;
     bool no_delete : 1;
     bool previous : 1;
@@ -33,11 +33,11 @@ struct watcher {
             struct watcher *furthest; /* of this subtree, the one whose range ends last */
         } node;
     };
-    uint8_t bytes[]; /* key, end */
 };
 
 struct watch_index {
     struct mem *mem;
+    void (*on_ready)(void *owner, struct watcher *watcher); /* of all of them */
     struct watcher **buckets; /* linear hashing: grows by one bucket at a time */
     size_t buckets_count;
     size_t buckets_capacity;
@@ -57,8 +57,13 @@ struct watcher *watch_index_any(struct watch_index *index);
 /* Readies idle watchers that want something of the revision, which was just committed. */
 void watch_index_notify(struct watch_index *index, const struct history *history, int64_t revision);
 
+/* The whole block: where it begins, and how large it is. */
+void *watcher_block(struct watcher *watcher);
+size_t watcher_size(const struct watcher *watcher);
+/* Key and end. */
+uint8_t *watcher_bytes(struct watcher *watcher);
 struct key_range watcher_range(const struct watcher *watcher);
 bool watcher_wants(const struct watcher *watcher, const struct version *version);
-void watcher_make_ready(struct watcher *watcher);
+void watcher_make_ready(struct watch_index *index, struct watcher *watcher);
 
 #endif

@@ -15,7 +15,8 @@
 #define CALL_ROOM 256
 
 struct call {
-    struct stream stream; /* the lane's, but for what does not change: session, method; and counts */
+    struct stream
+        stream; /* the lane's, but for what does not change: session, method; and counts */
     struct etcd_front *front;
     struct list woken;
     struct list leader;     /* in front->leader_calls */

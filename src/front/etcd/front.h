@@ -37,7 +37,8 @@ struct etcd_front_config {
     uint64_t output_bytes_max;     /* of replies that wait on one connection; 64 MiB */
     /* Connections of clients are carried by so many threads besides the core's; 0: by that one. */
     uint32_t threads;
-    struct mem threads_mem; /* template of an allocator for them: its functions are for any thread */
+    struct mem
+        threads_mem; /* template of an allocator for them: its functions are for any thread */
 };
 
 /* Listens on every URL. On failure `error` says which address and why. */
@@ -62,7 +63,7 @@ struct etcd_front_stats {
     uint64_t calls_failed; /* of those, with another code than 0 */
     uint64_t bytes_received;
     uint64_t bytes_sent;
-    uint64_t input_bytes; /* held now of requests that are not complete */
+    uint64_t input_bytes;        /* held now of requests that are not complete */
     struct histogram latency_ns; /* of unary calls; first bucket 100 microseconds */
 };
 

@@ -5,6 +5,8 @@
 #include "base/panic.h"
 #include "front/etcd/call.h"
 
+#include <pthread.h>
+
 #define CALLS_MAX 262144U
 
 static bool is_first(const struct lane *lane)
@@ -129,6 +131,7 @@ enum status lane_open_boxes(struct lane *lane, const struct mem *mem)
 static void lane_main(void *argument)
 {
     struct lane *lane = argument;
+    (void)pthread_setname_np(pthread_self(), "synod-front");
     (void)uv_run(lane->loop, UV_RUN_DEFAULT);
     lane_tell(lane, NEWS_LANE_ENDED, NULL, BYTES_EMPTY);
     (void)uv_async_send(&lane->front->wake);

@@ -16,8 +16,8 @@ struct front_session {
     uint32_t holds; /* the socket's, and one for each call that the core has not released */
     /* Of all calls, not yet handed to nghttp2: what the core makes and the lane gets rid of. */
     _Atomic size_t output_bytes;
-    uint64_t bucket_ms;    /* when the allowances were last filled up */
-    uint32_t resets;       /* allowances left */
+    uint64_t bucket_ms; /* when the allowances were last filled up */
+    uint32_t resets;    /* allowances left */
     uint32_t pings;
     bool abused;
 };

@@ -21,7 +21,7 @@ struct front_socket {
     uint8_t sniffed_size;
     uint8_t sniffed[4];
     bool detached; /* no descriptor behind it: a test or a fuzzer feeds it and takes its output */
-    bool moved; /* another lane has the connection now */
+    bool moved;    /* another lane has the connection now */
     bool writing;
     bool closing;
     bool ending; /* close when everything is written */

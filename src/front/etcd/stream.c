@@ -160,8 +160,7 @@ static void header_path(struct stream *stream, struct bytes value)
 
 static void header_encoding(struct stream *stream, struct bytes value)
 {
-    size_t size =
-        value.size < sizeof stream->encoding ? value.size : sizeof stream->encoding - 1;
+    size_t size = value.size < sizeof stream->encoding ? value.size : sizeof stream->encoding - 1;
     if (size > 0 && !is_text(value, "identity"))
         memcpy(stream->encoding, value.data, size);
 }

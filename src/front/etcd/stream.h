@@ -74,8 +74,7 @@ uint8_t *stream_extend(struct stream *stream, size_t size);
 /* Lets nghttp2 know that there is something to send: output, or the end. */
 void stream_push(struct stream *stream);
 /* `text` is static; `made`, if not empty, is a text in its place that was made for the occasion. */
-void stream_finish(struct stream *stream, enum grpc_code code, const char *text,
-                   struct bytes made);
+void stream_finish(struct stream *stream, enum grpc_code code, const char *text, struct bytes made);
 void stream_next(struct stream *stream);
 void stream_release(struct stream *stream);
 /* One of these, in a letter. */

@@ -26,8 +26,8 @@ static void submit_trailers(struct stream *stream)
     nghttp2_nv fields[2] = {FIELD("grpc-status", status, code.size)};
     size_t count = 1;
     if (stream->text != NULL)
-        fields[count++] = FIELD("grpc-message", message,
-                                percent_encode(stream->text, message, sizeof message));
+        fields[count++] =
+            FIELD("grpc-message", message, percent_encode(stream->text, message, sizeof message));
     (void)nghttp2_submit_trailer(stream->session->http2, stream->id, fields, count);
 }
 

@@ -6,10 +6,10 @@
  * became true. A promise "all up to revision R was sent" is written when nothing up to R is left.
  */
 #include "store/watch.h"
-#include "base/map.h"
 #include "front/etcd/call.h"
 #include "front/etcd/handlers.h"
 #include "front/etcd/message.h"
+#include "front/etcd/watch_ids.h"
 
 #define BATCH_BYTES ((uint64_t)256 * 1024)
 #define BATCH_REVISIONS 1000U
@@ -20,25 +20,38 @@
 
 struct watch_stream {
     struct call *call;
-    struct list watches;
+    struct watch_ids watches;
     struct list ready; /* watches that have something to read */
-    struct map ids;
     int64_t id_next;
     bool progress_asked;
     bool ticking;
     struct timer tick; /* progress notifications */
 };
 
+/* Lies in its watcher's block (store/watch.h). */
 struct watch {
-    struct list link;
+    struct watch_id id;
     struct list ready;
     struct watch_stream *stream;
-    struct watcher *watcher;
-    int64_t id;
     bool fragment;
     bool progress_notify;
     bool quiet; /* nothing was sent since the last tick */
 };
+
+static struct watch *watch_of(struct watch_id *id)
+{
+    return container_of(id, struct watch, id);
+}
+
+static struct watcher *watcher_of(struct watch *watch)
+{
+    return watch_of_owner(watch, sizeof *watch);
+}
+
+static struct store *stream_store(const struct watch_stream *stream)
+{
+    return front_store(call_front(stream->call));
+}
 
 /* --- What a stream says -----------------------------------------------------------------------*/
 
@@ -122,7 +135,7 @@ static void say_events(struct watch *watch, const struct watch_batch *batch)
     Etcdserverpb__ResponseHeader header = message_header(front, batch->revision);
     size_t size_max = (size_t)(front->config.request_bytes_max + FRONT_MESSAGE_SLACK);
     for (uint32_t at = 0; at < events->count;) {
-        Etcdserverpb__WatchResponse response = watch_response(watch->id, &header);
+        Etcdserverpb__WatchResponse response = watch_response(watch->id.id, &header);
         uint32_t taken =
             watch->fragment ? fragment_count(events, at, size_max) : events->count - at;
         response.fragment = at + taken < events->count;
@@ -137,13 +150,17 @@ static void say_events(struct watch *watch, const struct watch_batch *batch)
 static void watch_drop(struct watch *watch)
 {
     struct watch_stream *stream = watch->stream;
-    struct etcd_front *front = call_front(stream->call);
-    watch_close(watch->watcher);
-    (void)map_take(&stream->ids, (uint64_t)watch->id);
+    watch_ids_remove(&stream->watches, &watch->id);
     list_remove(&watch->ready);
-    list_remove(&watch->link);
-    mem_free(front->mem, watch, sizeof *watch);
-    front->watches--;
+    call_front(stream->call)->watches--;
+    watch_close(stream_store(stream), watcher_of(watch));
+}
+
+/* A watch is copied to where it stays, and an item of a list that is in none points to itself. */
+static void watch_settle(struct watch *watch)
+{
+    if (watch->ready.next == NULL)
+        list_init(&watch->ready);
 }
 
 /* Only takes note: the store is in the middle of its work. */
@@ -151,6 +168,7 @@ static void on_ready(void *owner, struct watcher *watcher)
 {
     struct watch *watch = owner;
     (void)watcher;
+    watch_settle(watch); /* perhaps it is still being opened */
     if (list_empty(&watch->ready))
         list_push(&watch->stream->ready, &watch->ready);
     call_wake(watch->stream->call);
@@ -164,7 +182,8 @@ static void watch_pull(struct watch *watch)
     struct watch_batch batch;
     list_remove(&watch->ready);
     arena_reset(arena);
-    switch (watch_next(watch->watcher, arena, BATCH_BYTES, BATCH_REVISIONS, &batch)) {
+    switch (watch_next(stream_store(stream), watcher_of(watch), arena, BATCH_BYTES, BATCH_REVISIONS,
+                       &batch)) {
     case WATCH_EVENTS:
         say_events(watch, &batch);
         list_push(&stream->ready, &watch->ready);
@@ -173,7 +192,7 @@ static void watch_pull(struct watch *watch)
         list_push(&stream->ready, &watch->ready);
         break;
     case WATCH_COMPACTED:
-        say_compacted(stream, watch->id, batch.compacted);
+        say_compacted(stream, watch->id.id, batch.compacted);
         watch_drop(watch);
         break;
     case WATCH_IDLE:
@@ -192,8 +211,9 @@ static bool stream_full(const struct watch_stream *stream)
 static void stream_answer_progress(struct watch_stream *stream)
 {
     stream->progress_asked = false;
-    list_each (at, &stream->watches) {
-        if (!watch_synced(container_of(at, struct watch, link)->watcher))
+    struct watch_id *at = NULL;
+    while ((at = watch_ids_next(&stream->watches, at)) != NULL) {
+        if (!watch_synced(stream_store(stream), watcher_of(watch_of(at))))
             return;
     }
     say_progress(stream, ID_NONE);
@@ -230,12 +250,14 @@ static void stream_set_tick(struct watch_stream *stream)
 static void on_tick(struct timer *timer)
 {
     struct watch_stream *stream = container_of(timer, struct watch_stream, tick);
-    list_each (at, &stream->watches) {
-        struct watch *watch = container_of(at, struct watch, link);
+    struct watch_id *at = NULL;
+    while ((at = watch_ids_next(&stream->watches, at)) != NULL) {
+        struct watch *watch = watch_of(at);
         if (!watch->progress_notify)
             continue;
-        if (watch->quiet && !stream_full(stream) && watch_synced(watch->watcher))
-            say_progress(stream, watch->id);
+        if (watch->quiet && !stream_full(stream) &&
+            watch_synced(stream_store(stream), watcher_of(watch)))
+            say_progress(stream, at->id);
         watch->quiet = true;
     }
     stream_set_tick(stream);
@@ -284,7 +306,7 @@ static const char *create_refusal(struct watch_stream *stream,
         return failure_of_refusal(REFUSAL_COMPACTED).text;
     if (range_is_empty(range))
         return "mvcc: watcher range is empty";
-    if (request->watch_id != 0 && map_get(&stream->ids, (uint64_t)request->watch_id) != NULL)
+    if (request->watch_id != 0 && watch_ids_find(&stream->watches, request->watch_id) != NULL)
         return "mvcc: duplicate watch ID provided on the WatchStream";
     if (call_front(stream->call)->watches >= WATCHES_MAX)
         return failure_too_many_requests.text;
@@ -295,7 +317,7 @@ static int64_t stream_take_id(struct watch_stream *stream, int64_t wanted)
 {
     if (wanted != 0)
         return wanted;
-    while (map_get(&stream->ids, (uint64_t)stream->id_next) != NULL)
+    while (watch_ids_find(&stream->watches, stream->id_next) != NULL)
         stream->id_next++;
     return stream->id_next++;
 }
@@ -310,20 +332,21 @@ static void watch_create(struct watch_stream *stream,
         say_refused(stream, refusal);
         return;
     }
-    struct watch *watch = mem_zero(front->mem, sizeof *watch);
-    watch->stream = stream;
-    watch->id = stream_take_id(stream, request->watch_id);
-    watch->fragment = request->fragment;
-    watch->progress_notify = request->progress_notify;
-    watch->quiet = true;
-    list_init(&watch->ready);
-    list_push(&stream->watches, &watch->link);
-    map_put(&stream->ids, (uint64_t)watch->id, watch);
+    const struct watch watch = {
+        .id.id = stream_take_id(stream, request->watch_id),
+        .stream = stream,
+        .fragment = request->fragment,
+        .progress_notify = request->progress_notify,
+        .quiet = true,
+    };
+    spec.owner = &watch;
+    spec.owner_size = sizeof watch;
+    say_created(stream, watch.id.id);
+    struct watch *opened = watch_owner(watch_open(front_store(front), &spec));
+    watch_settle(opened);
+    watch_ids_add(&stream->watches, &opened->id);
     front->watches++;
-    say_created(stream, watch->id);
-    spec.owner = watch;
-    watch->watcher = watch_open(front_store(front), &spec);
-    if (watch->progress_notify && !stream->ticking) {
+    if (watch.progress_notify && !stream->ticking) {
         stream->ticking = true;
         stream_set_tick(stream);
     }
@@ -331,10 +354,10 @@ static void watch_create(struct watch_stream *stream,
 
 static void watch_cancel(struct watch_stream *stream, int64_t id)
 {
-    struct watch *watch = map_get(&stream->ids, (uint64_t)id);
+    struct watch_id *watch = watch_ids_find(&stream->watches, id);
     if (watch == NULL)
         return; /* no answer, as etcd does */
-    watch_drop(watch);
+    watch_drop(watch_of(watch));
     say_cancelled(stream, id);
 }
 
@@ -344,9 +367,8 @@ static struct watch_stream *stream_of(struct call *call)
         return call->state;
     struct watch_stream *stream = call_state(call, sizeof *stream);
     stream->call = call;
-    list_init(&stream->watches);
     list_init(&stream->ready);
-    map_init(&stream->ids, call_front(call)->mem);
+    watch_ids_init(&stream->watches, call_front(call)->mem);
     timer_init(&stream->tick, on_tick);
     return stream;
 }
@@ -390,8 +412,11 @@ void call_watch_over(struct call *call)
 {
     struct watch_stream *stream = call->state;
     timer_clear(front_timers(call_front(call)), &stream->tick);
-    list_each (at, &stream->watches) {
-        watch_drop(container_of(at, struct watch, link));
+    struct watch_id *at = watch_ids_next(&stream->watches, NULL);
+    while (at != NULL) {
+        struct watch_id *next = watch_ids_next(&stream->watches, at);
+        watch_drop(watch_of(at));
+        at = next;
     }
-    map_release(&stream->ids);
+    watch_ids_release(&stream->watches);
 }

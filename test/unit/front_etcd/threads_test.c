@@ -109,9 +109,8 @@ static void client_put_and_get(struct client *client, unsigned round)
         struct exchange *exchange = client_call(client, "/etcdserverpb.KV/Range", &get.base);
         client_wait(client, exchange);
         Etcdserverpb__RangeResponse *reply =
-            client->problem != NULL
-                ? NULL
-                : rig_next(exchange, &etcdserverpb__range_response__descriptor);
+            client->problem != NULL ? NULL
+                                    : rig_next(exchange, &etcdserverpb__range_response__descriptor);
         if (reply == NULL || reply->n_kvs != 1 || reply->kvs[0]->value.len != strlen(key[i]) ||
             memcmp(reply->kvs[0]->value.data, key[i], strlen(key[i])) != 0)
             client->problem = "a get did not find what was put";

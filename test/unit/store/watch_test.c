@@ -45,7 +45,7 @@ static void fixture_release(struct fixture *f)
 {
     for (int i = 0; i < WATCHERS; i++) {
         if (f->watching[i].watcher != NULL)
-            watch_close(f->watching[i].watcher);
+            watch_close(f->store, f->watching[i].watcher);
     }
     assert_int_equal(watch_count(f->store), 0);
     store_free(f->store);
@@ -57,8 +57,9 @@ static void fixture_release(struct fixture *f)
 /* Ready is said once, until a pull has ended idle. */
 static void on_ready(void *owner, struct watcher *watcher)
 {
-    struct watching *w = owner;
-    (void)watcher;
+    struct watching *w = *(struct watching **)owner;
+    assert_ptr_equal(owner, watch_owner(watcher));
+    assert_ptr_equal(watch_of_owner(owner, sizeof w), watcher);
     assert_false(w->ready);
     w->ready = true;
     w->woken++;
@@ -66,13 +67,15 @@ static void on_ready(void *owner, struct watcher *watcher)
 
 static void open_watch(struct fixture *f, struct watching *w)
 {
+    struct watching *self = w;
     *w = (struct watching){0};
     w->spec = (struct watch_spec){
         .range = random_range(&f->prng),
         .no_put = prng_below(&f->prng, 6) == 0,
         .no_delete = prng_below(&f->prng, 6) == 0,
         .previous = prng_below(&f->prng, 2) == 0,
-        .owner = w,
+        .owner = &self,
+        .owner_size = sizeof self,
         .on_ready = on_ready,
     };
     if (prng_below(&f->prng, 2) == 0)
@@ -145,7 +148,7 @@ static void pull(struct fixture *f, struct watching *w)
     struct watch_batch batch;
     uint64_t bytes = 1 + prng_below(&f->prng, 300);
     uint32_t revisions = 1 + (uint32_t)prng_below(&f->prng, 4);
-    enum watch_state state = watch_next(w->watcher, &f->arena, bytes, revisions, &batch);
+    enum watch_state state = watch_next(f->store, w->watcher, &f->arena, bytes, revisions, &batch);
     if (!w->ready) {
         assert_int_equal(state, WATCH_IDLE);
         assert_int_equal(batch.count, 0);
@@ -156,7 +159,7 @@ static void pull(struct fixture *f, struct watching *w)
     if (state == WATCH_COMPACTED) {
         assert_true(w->seen + 1 < f->model.compacted);
         assert_int_equal(batch.compacted, f->model.compacted);
-        watch_close(w->watcher);
+        watch_close(f->store, w->watcher);
         w->watcher = NULL;
         f->compacted++;
         return;
@@ -204,7 +207,7 @@ static void assert_nobody_sleeps_over_an_event(const struct fixture *f)
         for (size_t at = w->at; at < f->model.count; at++)
             assert_false(wanted(w, &f->model.events[at]));
         bool begun = w->spec.start_revision <= f->model.revision;
-        assert_int_equal(watch_synced(w->watcher), begun);
+        assert_int_equal(watch_synced(f->store, w->watcher), begun);
     }
 }
 
@@ -229,7 +232,7 @@ static void random_step(struct fixture *f)
     } else if (kind < 97) {
         store_work(f->store, (uint32_t)prng_below(&f->prng, 10));
     } else if (w->watcher != NULL) {
-        watch_close(w->watcher);
+        watch_close(f->store, w->watcher);
         w->watcher = NULL;
     }
 }
@@ -305,22 +308,29 @@ static void a_watch_at_the_compacted_revision_still_sees_its_delete(void **state
     while (store_work(f.store, 100))
         continue;
     struct watching w = {0};
+    struct watching *self = &w;
     struct watch_spec spec = {
-        .range = range, .start_revision = 3, .previous = true, .owner = &w, .on_ready = on_ready};
+        .range = range,
+        .start_revision = 3,
+        .previous = true,
+        .owner = &self,
+        .owner_size = sizeof self,
+        .on_ready = on_ready,
+    };
     struct watcher *watcher = watch_open(f.store, &spec);
     struct watch_batch batch;
-    assert_int_equal(watch_next(watcher, &f.arena, 1000, 10, &batch), WATCH_EVENTS);
+    assert_int_equal(watch_next(f.store, watcher, &f.arena, 1000, 10, &batch), WATCH_EVENTS);
     assert_int_equal(batch.count, 1);
     assert_int_equal(batch.events[0].kind, EVENT_DELETE);
     assert_int_equal(batch.events[0].kv.mod_revision, 3);
     assert_true(batch.events[0].has_previous);
-    watch_close(watcher);
+    watch_close(f.store, watcher);
     w.ready = false;
     spec.start_revision = 2;
     watcher = watch_open(f.store, &spec);
-    assert_int_equal(watch_next(watcher, &f.arena, 1000, 10, &batch), WATCH_COMPACTED);
+    assert_int_equal(watch_next(f.store, watcher, &f.arena, 1000, 10, &batch), WATCH_COMPACTED);
     assert_int_equal(batch.compacted, 3);
-    watch_close(watcher);
+    watch_close(f.store, watcher);
     fixture_release(&f);
 }
 
@@ -333,22 +343,24 @@ static void a_long_history_without_a_match_is_passed_in_slices(void **state)
         put_text(f.store, "noise", "x");
     int64_t last = put_text(f.store, "signal", "x");
     struct watching w = {0};
+    struct watching *self = &w;
     struct watch_spec spec = {.range = {.key = bytes_text("signal")},
                               .start_revision = 2,
-                              .owner = &w,
+                              .owner = &self,
+                              .owner_size = sizeof self,
                               .on_ready = on_ready};
     struct watcher *watcher = watch_open(f.store, &spec);
     struct watch_batch batch;
-    assert_int_equal(watch_next(watcher, &f.arena, 1000, 10, &batch), WATCH_AGAIN);
+    assert_int_equal(watch_next(f.store, watcher, &f.arena, 1000, 10, &batch), WATCH_AGAIN);
     assert_true(batch.revision > 2 && batch.revision < last);
     enum watch_state result = WATCH_AGAIN;
     for (int i = 0; i < 4 && result == WATCH_AGAIN; i++)
-        result = watch_next(watcher, &f.arena, 1000, 10, &batch);
+        result = watch_next(f.store, watcher, &f.arena, 1000, 10, &batch);
     assert_int_equal(result, WATCH_EVENTS);
     assert_int_equal(batch.events[0].kv.mod_revision, last);
-    assert_int_equal(watch_next(watcher, &f.arena, 1000, 10, &batch), WATCH_IDLE);
-    assert_true(watch_synced(watcher));
-    watch_close(watcher);
+    assert_int_equal(watch_next(f.store, watcher, &f.arena, 1000, 10, &batch), WATCH_IDLE);
+    assert_true(watch_synced(f.store, watcher));
+    watch_close(f.store, watcher);
     fixture_release(&f);
 }
 
@@ -366,13 +378,16 @@ static void only_watchers_of_the_changed_key_are_woken_among_many(void **state)
         char end[32];
         snprintf(key, sizeof key, "/watched/%08u", i / 2);
         snprintf(end, sizeof end, "/watched/%08u", i / 2 + 2);
-        struct watch_spec spec = {
-            .range = {.key = bytes_text(key)}, .owner = &watching[i], .on_ready = on_ready};
+        struct watching *self = &watching[i];
+        struct watch_spec spec = {.range = {.key = bytes_text(key)},
+                                  .owner = &self,
+                                  .owner_size = sizeof self,
+                                  .on_ready = on_ready};
         if (i % 2 == 1)
             spec.range.end = bytes_text(end);
         watching[i].watcher = watch_open(f.store, &spec);
     }
-    assert_true((f.mem.used - before) / (2 * MANY) < 150);
+    assert_true((f.mem.used - before) / (2 * MANY) < 110);
     for (uint32_t i = 0; i < MANY; i += 100) {
         char key[32];
         snprintf(key, sizeof key, "/watched/%08u", i);
@@ -383,7 +398,7 @@ static void only_watchers_of_the_changed_key_are_woken_among_many(void **state)
         bool range = i % 2 == 1;
         bool touched = place == 0 || (range && place == 99 && i / 2 < MANY - 1);
         assert_int_equal(watching[i].woken, touched);
-        watch_close(watching[i].watcher);
+        watch_close(f.store, watching[i].watcher);
     }
     free(watching);
     fixture_release(&f);
