@@ -28,7 +28,7 @@ struct snapshot_config {
 };
 
 /* Starts writing; of the header, the cluster is filled in here. `produce` is called on the core
- * thread whenever the disk can take more: it appends the next slice of content (about 256 KiB) to
+ * thread whenever the disk can take more: it appends the next slice of content (about 128 KiB) to
  * the buffer and returns false with the last slice. `done` is called once, at the end or with an
  * error. Both get `owner`. */
 struct snapshot_writer *
@@ -36,6 +36,8 @@ snapshot_write(const struct snapshot_config *config, const struct snapshot_heade
                void *owner, bool (*produce)(void *owner, struct buffer *slice),
                void (*done)(void *owner, enum status status, uint64_t size));
 
+/* Held, it asks for no further slice; let go, it goes on. May be called inside `produce`. */
+void snapshot_write_hold(struct snapshot_writer *writer, bool hold);
 /* No further slice is asked for: `done` comes soon, with STOPPED and nothing left behind, or as if
  * nothing had been said when all was written already. */
 void snapshot_write_cancel(struct snapshot_writer *writer);

@@ -28,6 +28,8 @@ struct snapshot_writer {
     bool more;
     bool ended; /* the footer is written or being written */
     bool cancelled;
+    bool held;
+    bool waiting; /* to be let go: no job is under way */
     uint64_t offset;
     enum status status;
     struct disk_job job;
@@ -152,6 +154,11 @@ static void write_next(struct snapshot_writer *writer)
         give_up(writer, STATUS_STOPPED);
         return;
     }
+    bool wants = writer->offset > 0 && writer->taken == writer->slice.size && writer->more;
+    if (writer->held && wants) {
+        writer->waiting = true;
+        return;
+    }
     if (writer->offset > 0 && !next_slice(writer)) {
         give_up(writer, STATUS_TOO_LARGE);
         return;
@@ -210,7 +217,23 @@ struct snapshot_writer *snapshot_write(const struct snapshot_config *config,
     return writer;
 }
 
+static void writer_go_on(struct snapshot_writer *writer)
+{
+    if (!writer->waiting)
+        return;
+    writer->waiting = false;
+    write_next(writer);
+}
+
+void snapshot_write_hold(struct snapshot_writer *writer, bool hold)
+{
+    writer->held = hold;
+    if (!hold)
+        writer_go_on(writer);
+}
+
 void snapshot_write_cancel(struct snapshot_writer *writer)
 {
     writer->cancelled = true;
+    writer_go_on(writer);
 }

@@ -121,19 +121,27 @@ static void remove_first(struct journal *journal)
         removal_start(journal);
 }
 
-void journal_trim(struct journal *journal, uint64_t slot, uint64_t lsn_keep, uint64_t keep_bytes)
+/* A durable record must stay behind it: recovery takes an empty log with a high number for a loss.
+ */
+static bool first_may_go(const struct journal *journal, uint64_t slot, uint64_t lsn_keep,
+                         uint64_t keep_bytes)
 {
-    if (journal->failed || journal->trim_stuck)
-        return;
-    while (journal->segments_count > 1) {
-        const struct segment *segment = &journal->segments[0];
-        uint64_t left = journal->stats.disk_bytes - segment->size;
-        /* A durable record must stay behind it: recovery takes an empty log with a high number for
-         * a loss. */
-        if (segment->slot_max > slot || segment->lsn_last >= lsn_keep ||
-            segment->lsn_last >= journal->lsn_durable || left < keep_bytes)
-            return;
+    if (journal->failed || journal->trim_stuck || journal->segments_count < 2)
+        return false;
+    const struct segment *segment = &journal->segments[0];
+    uint64_t left = journal->stats.disk_bytes - segment->size;
+    return segment->slot_max <= slot && segment->lsn_last < lsn_keep &&
+           segment->lsn_last < journal->lsn_durable && left >= keep_bytes;
+}
+
+bool journal_trim(struct journal *journal, uint64_t slot, uint64_t lsn_keep, uint64_t keep_bytes,
+                  uint32_t segments_max)
+{
+    for (uint32_t i = 0; first_may_go(journal, slot, lsn_keep, keep_bytes); i++) {
+        if (i == segments_max)
+            return true;
         remove_first(journal);
         spare_prepare(journal); /* there may be space for it now */
     }
+    return false;
 }

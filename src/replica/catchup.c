@@ -117,6 +117,7 @@ static void chunk_ask(struct replica *r)
 static void fetch_on_snapshot(struct replica *r, const struct message *m)
 {
     struct fetch *f = &r->catchup.fetch;
+    r->snapshots.hurry = true; /* one at a time: its own has to end first */
     if (f->receiver != NULL || m->slot <= machine_slot(r->machine) || r->snapshots.slot_begun != 0)
         return;
     f->snapshot_slot = m->slot;

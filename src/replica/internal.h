@@ -193,8 +193,16 @@ struct snapshots {
     bool demanded;        /* whatever the log has grown */
     struct machine_saver *saver;
     struct snapshot_writer *writer; /* NULL: none is being written */
-    uint64_t retry_ns;              /* after a failure: not again before */
-    uint64_t restate_lsn;           /* once durable, the log before the snapshot may go */
+    uint64_t begun_ns;
+    uint64_t written;     /* bytes of it that were made */
+    uint64_t pause_ns;    /* the next slice is not made before */
+    bool hurry;           /* somebody waits for it to end */
+    uint64_t retry_ns;    /* after a failure: not again before */
+    uint64_t restate_lsn; /* once durable, the log before the snapshot may go */
+    bool trimming;        /* it goes, up to there: */
+    uint64_t trim_slot;
+    uint64_t trim_lsn;
+    uint64_t trim_ns; /* when the next segment goes */
 };
 
 struct replica {
@@ -360,6 +368,9 @@ void catchup_release(struct replica *r);
 /* As soon as possible: what the log held of applied slots is lost. */
 void snapshots_demand(struct replica *r);
 void snapshots_consider(struct replica *r);
+/* Once a turn: lets the one that is being written go on when its time has come. */
+void snapshots_tick(struct replica *r);
+uint64_t snapshots_wake(const struct replica *r);
 void snapshots_on_durable(struct replica *r, uint64_t lsn);
 void snapshots_published(struct replica *r, const struct snapshot_info *info);
 /* Tells the engine of the newest snapshot. */

@@ -360,6 +360,7 @@ static void arm(struct replica *r)
     wake = earlier(wake, reads_wake(r));
     wake = earlier(wake, keeper_wake(r));
     wake = earlier(wake, catchup_wake(r));
+    wake = earlier(wake, snapshots_wake(r));
     if (r->store_work)
         wake = earlier(wake, replica_clock(r) + MILLISECOND);
     if (transfer_request(r) != NULL)
@@ -389,6 +390,7 @@ static void on_turn(void *owner)
     transfer_tick(r, now);
     stop_tick(r, now);
     stall_tick(r, now);
+    snapshots_tick(r);
     snapshots_consider(r);
     if (r->store_work)
         r->store_work = store_work(machine_store(r->machine), STORE_WORK_BUDGET);

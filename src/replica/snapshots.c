@@ -7,6 +7,8 @@
 #include "base/planted.h"
 
 #define SNAPSHOT_BYTES_DEFAULT (UINT64_C(64) * 1024 * 1024)
+#define PACE_BYTES_PER_MS (UINT64_C(32) * 1024)
+#define TRIM_BYTES_PER_US UINT64_C(128)
 #define SNAPSHOT_SLOTS_DEFAULT UINT64_C(100000)
 #define LOG_KEEP_BYTES_DEFAULT (UINT64_C(16) * 1024 * 1024)
 #define SNAPSHOTS_KEPT 2
@@ -60,10 +62,26 @@ void snapshots_published(struct replica *r, const struct snapshot_info *info)
     snapshot_prune(&r->snapshot_config, SNAPSHOTS_KEPT);
 }
 
+/* Everybody else needs the processor and the disk as well, so a snapshot takes its time: as much as
+ * PACE gives it, and more only if the log grows faster than that. So when it is done the log has
+ * grown by no more than what was written. */
+static bool paced(const struct replica *r)
+{
+    const struct snapshots *s = &r->snapshots;
+    return !s->hurry && s->written > s->bytes_since && replica_clock(r) < s->pause_ns;
+}
+
 static bool produce(void *owner, struct buffer *slice)
 {
     struct replica *r = owner;
-    return machine_save_next(r->snapshots.saver, slice);
+    struct snapshots *s = &r->snapshots;
+    size_t before = slice->size;
+    bool more = machine_save_next(s->saver, slice);
+    s->written += slice->size - before;
+    s->pause_ns = s->begun_ns + s->written / PACE_BYTES_PER_MS * MILLISECOND;
+    if (more && paced(r))
+        snapshot_write_hold(s->writer, true);
+    return more;
 }
 
 static void on_written(void *owner, enum status status, uint64_t size)
@@ -95,14 +113,48 @@ void snapshots_tell(struct replica *r)
                                    .head = bytes_of(s->mark.data, s->mark.size)});
 }
 
+/* One segment: giving back its room keeps the disk busy, and the log has to wait for that. */
+static void trim(struct replica *r)
+{
+    struct snapshots *s = &r->snapshots;
+    uint64_t keep =
+        r->config.log_keep_bytes != 0 ? r->config.log_keep_bytes : LOG_KEEP_BYTES_DEFAULT;
+    struct journal_stats before;
+    struct journal_stats after;
+    journal_stats(r->journal, &before);
+    s->trimming = journal_trim(r->journal, s->trim_slot, s->trim_lsn, keep, 1);
+    journal_stats(r->journal, &after);
+    if (before.disk_bytes > after.disk_bytes)
+        s->trim_ns =
+            replica_clock(r) + (before.disk_bytes - after.disk_bytes) / TRIM_BYTES_PER_US * 1000;
+}
+
 void snapshots_on_durable(struct replica *r, uint64_t lsn)
 {
     struct snapshots *s = &r->snapshots;
     if (s->restate_lsn == 0 || lsn < s->restate_lsn)
         return;
-    uint64_t keep = r->config.log_keep_bytes;
-    journal_trim(r->journal, s->slot, s->restate_lsn, keep != 0 ? keep : LOG_KEEP_BYTES_DEFAULT);
+    s->trimming = true;
+    s->trim_slot = s->slot;
+    s->trim_lsn = s->restate_lsn;
     s->restate_lsn = 0;
+    trim(r);
+}
+
+void snapshots_tick(struct replica *r)
+{
+    struct snapshots *s = &r->snapshots;
+    if (s->writer != NULL && !paced(r))
+        snapshot_write_hold(s->writer, false);
+    if (s->trimming && replica_clock(r) >= s->trim_ns)
+        trim(r);
+}
+
+uint64_t snapshots_wake(const struct replica *r)
+{
+    const struct snapshots *s = &r->snapshots;
+    uint64_t wake = s->writer != NULL && paced(r) ? s->pause_ns : TIME_NEVER;
+    return s->trimming && s->trim_ns < wake ? s->trim_ns : wake;
 }
 
 void snapshots_restate(struct replica *r)
@@ -139,10 +191,14 @@ void snapshots_consider(struct replica *r)
         return;
     if (applied == s->slot)
         return;
-    s->demanded = false;
     s->slot_begun = applied;
     s->mark_begun = r->mark;
     s->bytes_since = 0;
+    s->begun_ns = replica_clock(r);
+    s->written = 0;
+    s->pause_ns = 0;
+    s->hurry = s->demanded;
+    s->demanded = false;
     s->saver = machine_save(r->machine);
     struct snapshot_header header = {
         .slot = applied, .era = r->config.identity->era, .mark = r->mark};

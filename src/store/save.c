@@ -7,7 +7,7 @@
 #include "store/snapshot_format.h"
 #include "store/store_internal.h"
 
-#define SLICE_BYTES ((size_t)256 * 1024)
+#define SLICE_BYTES ((size_t)128 * 1024)
 #define SQUEEZE_SLICE 16384u
 
 struct store_saver {

@@ -206,6 +206,38 @@ static void a_failure_while_writing_is_reported_and_leaves_nothing(void **state)
     }
 }
 
+static void a_held_snapshot_waits_and_is_whole_in_the_end(void **state)
+{
+    (void)state;
+    for (int cancel = 0; cancel < 2; cancel++) {
+        start(29);
+        struct snapshot_writer *writer = write_start(5, 3000000);
+        snapshot_write_hold(writer, true);
+        fake_drain(&disk);
+        assert_int_equal(writing.content.left, 3000000); /* not one slice was asked for */
+        uint64_t left = writing.content.left;
+        for (int i = 0; i < 3; i++) { /* let go and held again: it gets no further than a slice */
+            snapshot_write_hold(writer, false);
+            snapshot_write_hold(writer, true);
+            fake_drain(&disk);
+            assert_true(writing.content.left < left);
+            assert_true(writing.content.left > 0);
+            left = writing.content.left;
+        }
+        assert_false(writing.outcome.called);
+        if (cancel)
+            snapshot_write_cancel(writer);
+        else
+            snapshot_write_hold(writer, false);
+        fake_drain(&disk);
+        assert_true(writing.outcome.called);
+        assert_int_equal(writing.outcome.status, cancel ? STATUS_STOPPED : STATUS_OK);
+        if (!cancel)
+            check_content(5, 3000000);
+        finish();
+    }
+}
+
 static void a_cancelled_snapshot_ends_at_any_step_and_leaves_nothing_half_done(void **state)
 {
     (void)state;
@@ -454,6 +486,7 @@ int main(void)
         cmocka_unit_test(what_was_written_is_found_and_loaded),
         cmocka_unit_test(a_crash_at_any_step_leaves_the_old_or_the_new),
         cmocka_unit_test(a_failure_while_writing_is_reported_and_leaves_nothing),
+        cmocka_unit_test(a_held_snapshot_waits_and_is_whole_in_the_end),
         cmocka_unit_test(a_cancelled_snapshot_ends_at_any_step_and_leaves_nothing_half_done),
         cmocka_unit_test(every_flipped_byte_is_found_and_an_older_snapshot_serves),
         cmocka_unit_test(a_snapshot_that_is_cut_or_too_long_is_damaged),

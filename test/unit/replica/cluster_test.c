@@ -409,6 +409,29 @@ static void the_log_is_not_trimmed_before_what_must_outlive_it_is_durable(void *
     cluster_free(c);
 }
 
+/* Nobody else shall notice much of it. 32 MiB a second, and more only if the log grows faster. */
+static void a_snapshot_takes_its_time(void **state)
+{
+    (void)state;
+    struct cluster *c = cluster_with_snapshots(47, 1, 600);
+    assert_int_equal(cluster_run_until_leader(c, 10 * SEC), 0);
+    cluster_run(c, SEC);
+    cluster_set_value_size(c, 16000);
+    while (!cluster_snapshot_under_way(c, 0) && cluster_now(c) < 100 * SEC) {
+        cluster_put(c, 0);
+        cluster_run(c, MS);
+    }
+    uint64_t began = cluster_now(c);
+    while (cluster_snapshot_under_way(c, 0))
+        cluster_run(c, MS);
+    uint64_t size = cluster_snapshot_size(c, 0);
+    assert_true(size > 1024 * 1024);
+    uint64_t paced = size / (32 * 1024) * MS;
+    assert_in_range(cluster_now(c) - began, paced * 8 / 10, paced * 2);
+    settle(c, 1, 47);
+    cluster_free(c);
+}
+
 /* It leads as far as it knows, while another keeps the leases already: its word would be worth
  * nothing. The clients of the harness count on every renewal that they are told of. */
 static void a_leader_that_is_cut_off_renews_no_lease(void **state)
@@ -604,6 +627,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_waits_for_a_disk_that_hangs_is_bounded),
         cmocka_unit_test(what_is_not_durable_is_not_handed_out),
         cmocka_unit_test(the_log_is_not_trimmed_before_what_must_outlive_it_is_durable),
+        cmocka_unit_test(a_snapshot_takes_its_time),
         cmocka_unit_test(a_leader_that_is_cut_off_renews_no_lease),
         cmocka_unit_test(a_snapshot_comes_no_faster_than_the_disk_takes_it),
         cmocka_unit_test(a_disk_that_fails_under_a_snapshot_ends_the_transfer),

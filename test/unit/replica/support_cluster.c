@@ -592,6 +592,11 @@ bool cluster_snapshot_under_way(struct cluster *c, uint32_t member)
     return c->members[member].replica->snapshots.slot_begun != 0;
 }
 
+uint64_t cluster_snapshot_size(struct cluster *c, uint32_t member)
+{
+    return c->members[member].replica->snapshots.size;
+}
+
 uint64_t cluster_unwritten(struct cluster *c, uint32_t member)
 {
     const struct snapshot_receiver *receiver = c->members[member].replica->catchup.fetch.receiver;

@@ -79,6 +79,8 @@ void cluster_ask_log(struct cluster *cluster, uint32_t from, uint32_t member, ui
 /* Bytes that wait for the disk of a live member. */
 uint64_t cluster_journal_pending(struct cluster *cluster, uint32_t member);
 bool cluster_snapshot_under_way(struct cluster *cluster, uint32_t member);
+/* Of the newest one that it has. */
+uint64_t cluster_snapshot_size(struct cluster *cluster, uint32_t member);
 /* Bytes of a snapshot that it has received and not written yet. */
 uint64_t cluster_unwritten(struct cluster *cluster, uint32_t member);
 uint64_t cluster_acknowledged(const struct cluster *cluster);
