@@ -95,7 +95,6 @@ void lane_open(struct lane *lane, struct etcd_front *front, uv_loop_t *loop, str
     lane->mem = mem;
     lane->calls_max = CALLS_MAX / lanes;
     lane->input_bytes_max = front->config.input_bytes_max / lanes;
-    lane->memory = front_session_memory(mem);
     list_init(&lane->sockets);
     list_init(&lane->dirty);
     list_init(&lane->woken);

@@ -84,7 +84,6 @@ struct lane {
     struct timers timers;
     uv_prepare_t prepare;
     uv_idle_t idle; /* runs while there is something to do at the end of the turn */
-    nghttp2_mem memory;
 
     struct list sockets;
     struct list dirty; /* sockets that have something to write */

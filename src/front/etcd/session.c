@@ -20,43 +20,6 @@
 #define ACKS_WAITING_MAX 1000U
 #define SETTINGS_ENTRIES_MAX 32U
 
-/* --- nghttp2's memory: sized blocks of ours ---------------------------------------------------*/
-
-struct block {
-    size_t size; /* of the whole, this included */
-    uint64_t align;
-};
-
-static void *block_resize(void *at, size_t size, void *mem)
-{
-    struct block *block = at == NULL ? NULL : (struct block *)at - 1;
-    size_t size_old = block == NULL ? 0 : block->size;
-    block = mem_resize(mem, block, size_old, size + sizeof *block);
-    block->size = size + sizeof *block;
-    return block + 1;
-}
-
-static void *block_alloc(size_t size, void *mem)
-{
-    return block_resize(NULL, size, mem);
-}
-
-static void *block_zero(size_t count, size_t size, void *mem)
-{
-    size_t total;
-    if (__builtin_mul_overflow(count, size, &total))
-        return NULL;
-    return memset(block_alloc(total, mem), 0, total);
-}
-
-static void block_free(void *at, void *mem)
-{
-    if (at == NULL)
-        return;
-    struct block *block = (struct block *)at - 1;
-    mem_free(mem, block, block->size);
-}
-
 /* --- Abuse ------------------------------------------------------------------------------------*/
 
 static uint32_t allowance_refill(uint32_t left, uint64_t ms, uint32_t rate, uint32_t most)
@@ -227,15 +190,6 @@ static int on_frame_sent(nghttp2_session *http2, const nghttp2_frame *frame, voi
 
 /* --- The session ------------------------------------------------------------------------------*/
 
-nghttp2_mem front_session_memory(struct mem *mem)
-{
-    return (nghttp2_mem){.mem_user_data = mem,
-                         .malloc = block_alloc,
-                         .free = block_free,
-                         .calloc = block_zero,
-                         .realloc = block_resize};
-}
-
 enum status front_session_setup(struct etcd_front *front)
 {
     if (nghttp2_session_callbacks_new(&front->callbacks) != 0 ||
@@ -284,8 +238,11 @@ struct front_session *front_session_open(struct front_socket *socket)
     session->bucket_ms = uv_now(lane->loop);
     session->holds = 1;
     list_init(&session->streams);
+    session_memory_open(&session->memory, lane->mem);
+    nghttp2_mem memory = session_memory_functions(&session->memory);
     int failed = nghttp2_session_server_new3(&session->http2, front->callbacks, session,
-                                             front->options, &lane->memory);
+                                             front->options, &memory);
+    session_memory_opened(&session->memory);
     ensure(failed == 0); /* only for want of memory, which our allocator does not report */
     nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, front->config.streams_max},
@@ -306,6 +263,7 @@ void front_session_close(struct front_session *session)
     }
     nghttp2_session_del(session->http2);
     session->http2 = NULL;
+    session_memory_close(&session->memory);
     front_session_let_go(session);
 }
 

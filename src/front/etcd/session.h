@@ -6,12 +6,14 @@
 #ifndef SYNOD_FRONT_ETCD_SESSION_H
 #define SYNOD_FRONT_ETCD_SESSION_H
 
+#include "front/etcd/session_memory.h"
 #include "front/etcd/socket.h"
 
 struct front_session {
     struct front_socket *socket;
     struct lane *lane;
     nghttp2_session *http2;
+    struct session_memory memory;
     struct list streams;
     uint32_t holds; /* the socket's, and one for each call that the core has not released */
     /* Of all calls, not yet handed to nghttp2: what the core makes and the lane gets rid of. */
@@ -25,8 +27,6 @@ struct front_session {
 /* The callbacks and options that all sessions share. */
 enum status front_session_setup(struct etcd_front *front) MUST_CHECK;
 void front_session_teardown(struct etcd_front *front);
-
-nghttp2_mem front_session_memory(struct mem *mem);
 
 struct front_session *front_session_open(struct front_socket *socket);
 void front_session_close(struct front_session *session);

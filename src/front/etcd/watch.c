@@ -14,6 +14,7 @@
 #define BATCH_BYTES ((uint64_t)256 * 1024)
 #define BATCH_REVISIONS 1000U
 #define PULLS_PER_TURN 64U
+#define ANSWERS_HIGH ((size_t)32 * 1024)
 #define WATCHES_MAX 1000000U
 #define ID_NONE (-1) /* of no watch: of the whole stream, or of one that was refused */
 #define NS_PER_MS UINT64_C(1000000)
@@ -206,6 +207,13 @@ static bool stream_full(const struct watch_stream *stream)
     return call_output_waiting(stream->call) >= FRONT_OUTPUT_HIGH;
 }
 
+/* Answers wait as well. They come by the thousand when a client opens its watches, and a stream for
+ * each of many: that is no reason to hold as much as of events. */
+static bool stream_talks(const struct watch_stream *stream)
+{
+    return call_output_waiting(stream->call) >= ANSWERS_HIGH;
+}
+
 /* An answer to a question for progress is a promise for all watches; if it cannot be made now, the
  * client asks again. */
 static void stream_answer_progress(struct watch_stream *stream)
@@ -233,7 +241,7 @@ void call_watch_woken(struct call *call)
         call_wake(call);
     else if (stream->progress_asked)
         stream_answer_progress(stream);
-    if (call->busy && !stream_full(stream))
+    if (call->busy && !stream_talks(stream))
         call_resume(call);
 }
 
@@ -399,7 +407,7 @@ void call_watch(struct call *call, struct bytes message)
     default:
         break; /* a newer client's question: not answered, as etcd does */
     }
-    if (stream_full(stream))
+    if (stream_talks(stream))
         call->busy = true; /* who does not read may not ask */
 }
 
