@@ -42,10 +42,20 @@ void snapshot_write_hold(struct snapshot_writer *writer, bool hold);
  * nothing had been said when all was written already. */
 void snapshot_write_cancel(struct snapshot_writer *writer);
 
-/* The newest whole snapshot, found and checked at boot; leftovers (*.tmp) are removed. slot 0:
- * none. A damaged newest file falls back to an older one if there is one; if a damaged file is all
- * there is: CORRUPT and a text. */
-enum status snapshot_newest(const struct snapshot_config *config, struct text *error,
+/* Who gets the content of a snapshot while it is read. `begin` is called first, and again if a file
+ * turns out to be damaged and an older one is tried: what came before it is void. A status other
+ * than OK from `consume` ends the reading. */
+struct snapshot_reader {
+    void *owner;
+    void (*begin)(void *owner, uint64_t slot);
+    enum status (*consume)(void *owner, struct bytes piece);
+};
+
+/* The newest whole snapshot, found, checked and read at boot; leftovers (*.tmp) are removed. slot
+ * 0: none. `reader` may be NULL. A damaged newest file falls back to an older one if there is one;
+ * if a damaged file is all there is: CORRUPT and a text. */
+enum status snapshot_newest(const struct snapshot_config *config,
+                            const struct snapshot_reader *reader, struct text *error,
                             struct snapshot_info *ret_info) MUST_CHECK;
 /* Boot and install: reads a published snapshot and hands its content to `consume` in pieces that
  * need not match those of the writer. A status other than OK from `consume` ends it. */

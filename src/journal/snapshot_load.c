@@ -118,7 +118,8 @@ static enum status sync_names(const struct found *found, struct text *error)
     return status;
 }
 
-enum status snapshot_newest(const struct snapshot_config *config, struct text *error,
+enum status snapshot_newest(const struct snapshot_config *config,
+                            const struct snapshot_reader *reader, struct text *error,
                             struct snapshot_info *ret_info)
 {
     *ret_info = (struct snapshot_info){0};
@@ -132,7 +133,11 @@ enum status snapshot_newest(const struct snapshot_config *config, struct text *e
         char line[256];
         struct text text = text_of(line, sizeof line);
         struct snapshot_info info;
-        enum status whole = read_whole(config, found_slot(&found, i), NULL, NULL, &text, &info);
+        if (reader != NULL)
+            reader->begin(reader->owner, found_slot(&found, i));
+        enum status whole =
+            read_whole(config, found_slot(&found, i), reader == NULL ? NULL : reader->owner,
+                       reader == NULL ? NULL : reader->consume, &text, &info);
         if (whole == STATUS_OK) {
             *ret_info = info;
             break;

@@ -379,9 +379,8 @@ void snapshots_tell(struct replica *r);
 void snapshots_restate(struct replica *r);
 /* A machine without any state. */
 struct machine *snapshots_machine(struct replica *r);
-/* Reads the published snapshot into a new machine, now. */
-enum status snapshots_load(struct replica *r, uint64_t slot, struct text *error,
-                           struct machine **ret_machine);
+/* At boot: reads the newest whole snapshot, if there is one, into the member's machine. */
+enum status snapshots_boot(struct replica *r, struct text *error, struct snapshot_info *ret_info);
 
 /* status.c */
 void histogram_add(struct histogram *histogram, uint64_t first, uint64_t value);

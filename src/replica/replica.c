@@ -533,9 +533,7 @@ static enum status boot_journal(struct replica *r, struct text *error)
 static enum status boot(struct replica *r, struct text *error)
 {
     struct snapshot_info info;
-    enum status status = snapshot_newest(&r->snapshot_config, error, &info);
-    if (status == STATUS_OK)
-        status = snapshots_load(r, info.slot, error, &r->machine);
+    enum status status = snapshots_boot(r, error, &info);
     if (status != STATUS_OK)
         return status;
     keeper_adopt(r, r->machine);

@@ -14,16 +14,6 @@
 #define SNAPSHOTS_KEPT 2
 #define RETRY_NS (10 * SECOND) /* a disk that is full stays full for a while */
 
-struct load {
-    struct machine_loader *loader;
-};
-
-static enum status load_piece(void *owner, struct bytes piece)
-{
-    struct load *load = owner;
-    return machine_load_piece(load->loader, piece);
-}
-
 struct machine *snapshots_machine(struct replica *r)
 {
     struct machine_config config = {
@@ -33,19 +23,44 @@ struct machine *snapshots_machine(struct replica *r)
     return machine_new(&config);
 }
 
-enum status snapshots_load(struct replica *r, uint64_t slot, struct text *error,
-                           struct machine **ret_machine)
+/* The state that is being read, and what reads it. */
+struct load {
+    struct replica *replica;
+    struct machine *machine;
+    struct machine_loader *loader;
+};
+
+static void load_begin(void *owner, uint64_t slot)
 {
-    struct machine *machine = snapshots_machine(r);
-    *ret_machine = machine;
-    if (slot == 0)
-        return STATUS_OK;
-    struct load load = {.loader = machine_load(machine)};
-    enum status status = snapshot_load(&r->snapshot_config, slot, &load, load_piece, error);
+    struct load *load = owner;
+    (void)slot;
+    if (load->loader != NULL) {
+        enum status before = machine_load_end(load->loader);
+        (void)before; /* of a file that is damaged: worth nothing */
+    }
+    machine_free(load->machine);
+    load->machine = snapshots_machine(load->replica);
+    load->loader = machine_load(load->machine);
+}
+
+static enum status load_piece(void *owner, struct bytes piece)
+{
+    struct load *load = owner;
+    return machine_load_piece(load->loader, piece);
+}
+
+enum status snapshots_boot(struct replica *r, struct text *error, struct snapshot_info *ret_info)
+{
+    struct load load = {.replica = r, .machine = snapshots_machine(r)};
+    struct snapshot_reader reader = {&load, load_begin, load_piece};
+    enum status status = snapshot_newest(&r->snapshot_config, &reader, error, ret_info);
+    r->machine = load.machine;
+    if (load.loader == NULL)
+        return status;
     enum status end = machine_load_end(load.loader);
     if (status == STATUS_OK)
         status = end;
-    if (status == STATUS_OK && machine_slot(machine) != slot)
+    if (status == STATUS_OK && machine_slot(load.machine) != ret_info->slot)
         status = STATUS_INVALID;
     if (status != STATUS_OK && error->size == 0) {
         text_add(error, "the content of the snapshot in \"snap\" cannot be used: ");

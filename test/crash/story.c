@@ -101,7 +101,7 @@ static void boot_snapshots(struct story *story, struct text *error)
     struct snapshot_config config = story_snapshots(story);
     struct snapshot_info info;
     const struct claims *claims = &story->claims;
-    enum status status = snapshot_newest(&config, error, &info);
+    enum status status = snapshot_newest(&config, NULL, error, &info);
     if (status != STATUS_OK) {
         story->refused = status == STATUS_CORRUPT;
         story_wrong(story, "no snapshot can be read (%d): %s", (int)status, error->data);

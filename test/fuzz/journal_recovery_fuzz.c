@@ -164,7 +164,7 @@ static void load_snapshot(void)
     struct text error = text_of(line, sizeof line);
     struct snapshot_info info;
     uint64_t bytes = 0;
-    if (snapshot_newest(&config, &error, &info) == STATUS_OK && info.slot != 0) {
+    if (snapshot_newest(&config, NULL, &error, &info) == STATUS_OK && info.slot != 0) {
         must(snapshot_load(&config, info.slot, &bytes, consume, &error) == STATUS_OK);
         must(bytes <= info.size);
     }

@@ -105,7 +105,7 @@ static uint64_t write_whole(uint64_t slot, uint64_t size)
 static enum status newest(struct snapshot_info *info)
 {
     struct text error = text_of(error_line, sizeof error_line);
-    return snapshot_newest(&config, &error, info);
+    return snapshot_newest(&config, NULL, &error, info);
 }
 
 static void check_content(uint64_t slot, uint64_t size)
