@@ -6,8 +6,8 @@
   script/bench --quick                  one short round each: is everything in place?
   script/bench --json out.json --markdown out.md --svg plots/
 
-Suites: load, ceiling, rate, watch, memory, stall, stages, growth, instructions. Prints figures and asserts none: timings of
-a shared machine are noisy, ratios less so.
+Suites: load, ceiling, rate, watch, memory, footprint, stall, stages, threads, growth, instructions.
+Prints figures and asserts none: timings of a shared machine are noisy, ratios less so.
 """
 import argparse
 import json

@@ -5,8 +5,11 @@ data, and the medians are shown.
 """
 import os
 import random
+import resource
 import shutil
+import socket
 import statistics
+import subprocess
 import time
 
 import grpc
@@ -271,6 +274,64 @@ def memory(run, options):
     return [table]
 
 
+# --- footprint: what clients cost that do nothing ------------------------------------------------------
+
+
+def idle_connections(endpoint, count):
+    """Sockets that have said that they speak HTTP/2, and nothing else."""
+    host, port = endpoint.rsplit(":", 1)
+    found = []
+    for _ in range(count):
+        link = socket.create_connection((host, int(port)))
+        link.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+        found.append(link)
+    return found
+
+
+def watchers_cost(run, system, connections, streams, watchers):
+    """Resident bytes for each of so many watches, of a key each, on so many streams."""
+    before = system.resident()[0]
+    command = [run.binary, "bench", "watch", "--endpoints", system.endpoints, "--connections",
+               str(connections), "--watch-streams", str(streams), "--watchers", str(watchers),
+               "--keys", str(watchers), "--rate", "1", "--duration", "20s", "--warmup", "0s",
+               "--quiet"]
+    bench = run.spawn(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(18)
+    after = system.resident()[0]
+    bench.kill()
+    bench.wait()
+    return (after - before) * 2**20 / watchers
+
+
+def footprint(run, options):
+    """One member: resident memory for idle connections, streams and watches."""
+    table = Table("footprint", "Resident memory of a member for each idle client", [
+        ("system", "SYSTEM", ""), ("connection", "CONNECTION KIB", ",.1f"),
+        ("stream", "STREAM WITH A WATCH KIB", ",.2f"), ("watch", "WATCH B", ",.0f"),
+        ("million", "A MILLION WATCHES MB", ",.0f")])
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    for name in ["synod", *(peer for peer in options.peers if peer == "etcd")]:
+        system = systems.start(run, name, size=1)
+        time.sleep(1)
+        before = system.resident()[0]
+        links = idle_connections(system.members[0].endpoint, 1000)
+        time.sleep(2)
+        connection = (system.resident()[0] - before) * 1024 / len(links)
+        for link in links:
+            link.close()
+        time.sleep(2)
+        stream = watchers_cost(run, system, 10, 1000, 10000)
+        system.stop()
+        system = systems.start(run, name, size=1)
+        time.sleep(1)
+        watch_bytes = watchers_cost(run, system, 10, 10, options.keys)
+        table.add(system=name, connection=connection, stream=stream / 1024, watch=watch_bytes,
+                  million=watch_bytes)
+        system.stop()
+    return [table]
+
+
 # --- stall: does a snapshot hold others up? ----------------------------------------------------------
 
 
@@ -325,6 +386,37 @@ def stages(run, options):
         table.add(load=f"put {shape_name(*shape)}", client=next(iter(report["operations"].values()))["mean_us"],
                   other=mean(1, kinds["sync"]) * 1e6, **row)
     system.stop()
+    return [table]
+
+
+# --- threads: who spends the processor time of a request -----------------------------------------------
+
+
+def threads(run, options):
+    """Synod with connections on the core thread, and on one or two threads besides."""
+    table = Table("threads", "Processor time of all members for one request, by thread, in microseconds", [
+        ("load", "LOAD", ""), ("threads", "--FRONT-THREADS", ",.0f"), ("per_second", "/S", ",.0f"),
+        ("core", "CORE", ",.1f"), ("front", "CONNECTIONS", ",.1f"), ("disk", "DISK", ",.1f")])
+    loads = [(operation, *shape) for operation in ("put", "get") for shape in SHAPES[1:]]
+    samples = {}
+    for _ in range(options.rounds):
+        for count in (0, 1, 2):
+            system = systems.start(run, "synod", extra=["--front-threads", str(count)])
+            for one in loads:
+                before = system.thread_seconds()
+                report = generators.synod_bench(run, system, one, options.seconds, whole=True)
+                spent = system.thread_seconds()
+                done = next(iter(report["operations"].values()))["done"] / (
+                    options.seconds / (options.seconds + generators.WARMUP_S))
+                row = {kind: (spent[kind] - before[kind]) * 1e6 / done for kind in spent}
+                row["per_second"] = report["figures"]["per_second"]
+                samples.setdefault((one, count), []).append(row)
+            system.stop()
+    for one in loads:
+        for count in (0, 1, 2):
+            found = samples[one, count]
+            table.add(load=f"{one[0]} {shape_name(*one[1:])}", threads=count,
+                      **{key: median(found, key) for key in found[0]})
     return [table]
 
 
@@ -398,7 +490,8 @@ def instructions(run, options):
 
 
 SUITES = {"load": load, "ceiling": ceiling, "rate": rate, "watch": watch, "memory": memory,
-          "stall": stall, "stages": stages, "growth": growth, "instructions": instructions}
+          "footprint": footprint, "stall": stall, "stages": stages, "threads": threads,
+          "growth": growth, "instructions": instructions}
 
 
 def clean(run):

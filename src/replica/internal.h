@@ -196,6 +196,7 @@ struct snapshots {
     uint64_t begun_ns;
     uint64_t written;     /* bytes of it that were made */
     uint64_t pause_ns;    /* the next slice is not made before */
+    bool held;            /* it waits for that */
     bool hurry;           /* somebody waits for it to end */
     uint64_t retry_ns;    /* after a failure: not again before */
     uint64_t restate_lsn; /* once durable, the log before the snapshot may go */

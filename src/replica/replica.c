@@ -391,9 +391,9 @@ static void on_turn(void *owner)
     stop_tick(r, now);
     stall_tick(r, now);
     snapshots_tick(r);
-    snapshots_consider(r);
     if (r->store_work)
         r->store_work = store_work(machine_store(r->machine), STORE_WORK_BUDGET);
+    snapshots_consider(r);
     if (!r->failed)
         arm(r);
 }

@@ -94,7 +94,8 @@ static bool produce(void *owner, struct buffer *slice)
     bool more = machine_save_next(s->saver, slice);
     s->written += slice->size - before;
     s->pause_ns = s->begun_ns + s->written / PACE_BYTES_PER_MS * MILLISECOND;
-    if (more && paced(r))
+    s->held = more && paced(r);
+    if (s->held)
         snapshot_write_hold(s->writer, true);
     return more;
 }
@@ -107,6 +108,8 @@ static void on_written(void *owner, enum status status, uint64_t size)
     machine_save_end(s->saver);
     s->saver = NULL;
     s->writer = NULL;
+    s->held = false;
+    r->store_work = true; /* it may go on with what the snapshot kept waiting */
     s->slot_begun = 0;
     if (r->failed)
         return;
@@ -159,8 +162,10 @@ void snapshots_on_durable(struct replica *r, uint64_t lsn)
 void snapshots_tick(struct replica *r)
 {
     struct snapshots *s = &r->snapshots;
-    if (s->writer != NULL && !paced(r))
+    if (s->held && !paced(r)) {
+        s->held = false;
         snapshot_write_hold(s->writer, false);
+    }
     if (s->trimming && replica_clock(r) >= s->trim_ns)
         trim(r);
 }
@@ -168,7 +173,7 @@ void snapshots_tick(struct replica *r)
 uint64_t snapshots_wake(const struct replica *r)
 {
     const struct snapshots *s = &r->snapshots;
-    uint64_t wake = s->writer != NULL && paced(r) ? s->pause_ns : TIME_NEVER;
+    uint64_t wake = s->held ? s->pause_ns : TIME_NEVER;
     return s->trimming && s->trim_ns < wake ? s->trim_ns : wake;
 }
 
@@ -188,6 +193,7 @@ void snapshots_demand(struct replica *r)
         replica_log(r, LOG_WARN, "a part of the log cannot be read: a snapshot is to replace it",
                     "");
     r->snapshots.demanded = true;
+    r->snapshots.hurry = true; /* one that is being written has to end first */
 }
 
 void snapshots_consider(struct replica *r)
@@ -200,6 +206,10 @@ void snapshots_consider(struct replica *r)
         bytes = s->size; /* no more is written in snapshots than in the log */
     if (s->slot_begun != 0 || r->catchup.fetch.receiver != NULL || r->failed ||
         replica_clock(r) < s->retry_ns)
+        return;
+    /* What a compaction gives back cannot be given back while a snapshot is written: it has the
+     * turn between two of them, or it would never have one under load. */
+    if (r->store_work && !s->demanded)
         return;
     uint64_t applied = machine_slot(r->machine);
     if (s->bytes_since < bytes && applied - s->slot < slots && !s->demanded)

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#define POSTING_KEPT ((size_t)1024 * 1024)
+
 static struct lane *call_lane(const struct call *call)
 {
     return call->stream.session->lane;
@@ -204,11 +206,14 @@ static uint8_t *call_extend(struct call *call, size_t size)
 /* What call_extend made room for is written. */
 static void call_push(struct call *call)
 {
-    if (!call_lane(call)->posts)
+    if (!call_lane(call)->posts) {
         stream_push(&call->stream);
-    else
-        call_order(call, (struct letter){.kind = ORDER_OUTPUT},
-                   buffer_bytes(&call_front(call)->posting));
+        return;
+    }
+    struct buffer *posting = &call_front(call)->posting;
+    call_order(call, (struct letter){.kind = ORDER_OUTPUT}, buffer_bytes(posting));
+    if (posting->capacity > POSTING_KEPT)
+        buffer_release(posting);
 }
 
 /* Sends the framed message and its further fields; false: there is no room. */

@@ -44,10 +44,12 @@ struct etcd_front {
     struct lane core;     /* on this thread */
     struct lane *threads; /* the others */
     uint32_t threads_count;
-    uint32_t threads_left; /* not ended yet */
-    uint32_t thread_next;  /* for the next connection */
-    uv_async_t wake;       /* there is news; open while there are other lanes */
-    _Atomic uint32_t connections;
+    uint32_t threads_left;        /* not ended yet */
+    uint32_t thread_next;         /* for the next connection */
+    uv_async_t wake;              /* there is news; open while there are other lanes */
+    _Atomic uint32_t connections; /* of all lanes; here and below */
+    _Atomic uint32_t calls;
+    _Atomic uint64_t input_bytes; /* held of requests that are not complete */
 
     struct list woken;        /* calls that want to go on before the turn ends */
     struct list leader_calls; /* streams that end when there is no leader */

@@ -7,8 +7,6 @@
 
 #include <pthread.h>
 
-#define CALLS_MAX 262144U
-
 static bool is_first(const struct lane *lane)
 {
     return lane == &lane->front->core;
@@ -89,12 +87,9 @@ static void lane_open_handles(struct lane *lane)
 
 void lane_open(struct lane *lane, struct etcd_front *front, uv_loop_t *loop, struct mem *mem)
 {
-    uint32_t lanes = front->config.threads > 0 ? front->config.threads : 1;
     lane->front = front;
     lane->loop = loop;
     lane->mem = mem;
-    lane->calls_max = CALLS_MAX / lanes;
-    lane->input_bytes_max = front->config.input_bytes_max / lanes;
     list_init(&lane->sockets);
     list_init(&lane->dirty);
     list_init(&lane->woken);

@@ -53,12 +53,10 @@ struct lane_stats {
     _Atomic uint64_t connections_refused;
     _Atomic uint64_t connections_accepted;
     _Atomic uint64_t connections_abused;
-    _Atomic uint64_t calls;
     _Atomic uint64_t calls_finished;
     _Atomic uint64_t calls_failed;
     _Atomic uint64_t bytes_received;
     _Atomic uint64_t bytes_sent;
-    _Atomic uint64_t input_bytes; /* held of requests that are not complete */
     _Atomic uint64_t latency_buckets[HISTOGRAM_BUCKETS];
     _Atomic uint64_t latency_sum;
     _Atomic uint64_t handled[METHODS_COUNT][GRPC_CODES]; /* calls by method and code */
@@ -91,8 +89,6 @@ struct lane {
     struct list calls_free;
     uint32_t calls_free_count;
     uint32_t blocks; /* calls that were not released yet */
-    uint32_t calls_max;
-    uint64_t input_bytes_max;
     uint8_t *read_buffer;
     struct buffer gather; /* what one socket writes this turn */
     bool stopping;

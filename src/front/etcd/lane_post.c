@@ -63,6 +63,7 @@ static void read_order(void *owner, const struct letter *order, struct bytes byt
         lane_stop(lane);
         break;
     case ORDER_CLOSE:
+        lane_flush(lane); /* what was answered before */
         lane_close(lane);
         break;
     case ORDER_READ_ON:

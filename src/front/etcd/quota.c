@@ -30,7 +30,7 @@ static void on_alarm_raised(struct request *request, enum status status,
 
 static void front_raise_no_space(struct etcd_front *front)
 {
-    if (front->alarm_under_way)
+    if (front->alarm_under_way || front->closing)
         return;
     struct command command = {.kind = COMMAND_ALARM,
                               .alarm = {.activate = true,

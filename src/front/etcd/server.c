@@ -251,12 +251,10 @@ static void stats_add(const struct lane_stats *lane, struct etcd_front_stats *st
     stats->connections_accepted += stat_get(&lane->connections_accepted);
     stats->connections_refused += stat_get(&lane->connections_refused);
     stats->connections_abused += stat_get(&lane->connections_abused);
-    stats->calls += stat_get(&lane->calls);
     stats->calls_finished += stat_get(&lane->calls_finished);
     stats->calls_failed += stat_get(&lane->calls_failed);
     stats->bytes_received += stat_get(&lane->bytes_received);
     stats->bytes_sent += stat_get(&lane->bytes_sent);
-    stats->input_bytes += stat_get(&lane->input_bytes);
     stats->latency_ns.sum += stat_get(&lane->latency_sum);
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
         uint64_t count = stat_get(&lane->latency_buckets[i]);
@@ -268,7 +266,9 @@ static void stats_add(const struct lane_stats *lane, struct etcd_front_stats *st
 void etcd_front_stats(const struct etcd_front *front, struct etcd_front_stats *ret_stats)
 {
     *ret_stats = (struct etcd_front_stats){.connections = front_connections(front),
-                                           .watches = front->watches};
+                                           .calls = front->calls,
+                                           .watches = front->watches,
+                                           .input_bytes = front->input_bytes};
     stats_add(&front->core.stats, ret_stats);
     for (uint32_t i = 0; i < front->threads_count; i++)
         stats_add(&front->threads[i].stats, ret_stats);

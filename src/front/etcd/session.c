@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#define CALLS_MAX 262144U
 #define HEADER_BYTES_MAX 16384U
 #define STREAM_WINDOW (1024 * 1024)
 #define CONNECTION_WINDOW (8 * 1024 * 1024)
@@ -65,7 +66,7 @@ static int on_begin_headers(nghttp2_session *http2, const nghttp2_frame *frame, 
     struct front_session *session = user;
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
-    if (session->lane->blocks >= session->lane->calls_max)
+    if (atomic_load_explicit(&session->lane->front->calls, memory_order_relaxed) >= CALLS_MAX)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     struct stream *stream = stream_new(session, frame->hd.stream_id);
     (void)nghttp2_session_set_stream_user_data(http2, frame->hd.stream_id, stream);

@@ -357,7 +357,7 @@ void front_socket_adopt(struct lane *lane, int descriptor, struct bytes bytes)
     }
     timer_set(&lane->timers, &socket->timer, HANDSHAKE_MS);
     socket->session = front_session_open(socket);
-    front_socket_receive(socket, bytes);
+    receive_known(socket, bytes); /* counted where they were read */
     if (lane->stopping)
         front_socket_stop(socket);
 }

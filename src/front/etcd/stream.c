@@ -73,14 +73,22 @@ struct stream *stream_new(struct front_session *session, int32_t id)
     buffer_init(&stream->backlog, lane->mem, SIZE_MAX / 2);
     buffer_init(&stream->output, lane->mem, INT32_MAX);
     session->holds++;
-    stat_add(&lane->stats.calls, 1);
+    atomic_fetch_add_explicit(&lane->front->calls, 1, memory_order_relaxed);
     return stream;
+}
+
+/* Bytes that are held of requests, more and less. Most requests are read where they arrive, and
+ * hold none. */
+static void input_count(struct stream *stream, size_t more, size_t less)
+{
+    if (more != less)
+        atomic_fetch_add_explicit(&stream_lane(stream)->front->input_bytes, (uint64_t)more - less,
+                                  memory_order_relaxed);
 }
 
 static void input_release(struct stream *stream)
 {
-    size_t held = stream->framing.message.size + stream->backlog.size;
-    stat_add(&stream_lane(stream)->stats.input_bytes, -(uint64_t)held);
+    input_count(stream, 0, stream->framing.message.size + stream->backlog.size);
     framing_release(&stream->framing);
     buffer_release(&stream->backlog);
 }
@@ -95,7 +103,7 @@ void stream_gone(struct stream *stream)
     buffer_release(&stream->output);
     list_remove(&stream->woken);
     list_remove(&stream->link);
-    stat_add(&session->lane->stats.calls, UINT64_MAX);
+    atomic_fetch_sub_explicit(&session->lane->front->calls, 1, memory_order_relaxed);
     stream->gone = true;
     stream->finished = true;
     if (stream->known)
@@ -270,8 +278,7 @@ static struct bytes feed(struct stream *stream, struct bytes input)
         size_t held = stream->framing.message.size;
         struct bytes message;
         enum framing_event event = framing_next(&stream->framing, &input, &message);
-        stat_add(&stream_lane(stream)->stats.input_bytes,
-                 stream->framing.message.size - (uint64_t)held);
+        input_count(stream, stream->framing.message.size, held);
         if (event == FRAMING_MORE)
             break;
         if (event == FRAMING_COMPRESSED)
@@ -290,12 +297,14 @@ static void consume(struct stream *stream, size_t size)
         (void)nghttp2_session_consume_stream(stream->session->http2, stream->id, size);
 }
 
-/* More is held of unfinished requests than the lane allows: this one has to go. */
+/* More is held of unfinished requests than the front allows: this one has to go. */
 static void check_held(struct stream *stream)
 {
-    struct lane *lane = stream_lane(stream);
-    if (stat_get(&lane->stats.input_bytes) > lane->input_bytes_max && !stream->finished &&
-        stream->framing.message.size + stream->backlog.size > 0) {
+    const struct etcd_front *front = stream_lane(stream)->front;
+    size_t held = stream->framing.message.size + stream->backlog.size;
+    if (held > 0 && !stream->finished &&
+        atomic_load_explicit(&front->input_bytes, memory_order_relaxed) >
+            front->config.input_bytes_max) {
         stream_fail(stream, failure_too_many_requests);
         input_release(stream);
     }
@@ -312,7 +321,7 @@ void stream_data(struct stream *stream, struct bytes bytes)
     bool queued = stream->held || stream->backlog.size > 0;
     struct bytes rest = queued ? bytes : feed(stream, bytes);
     if (rest.size > 0 && (queued || stream->held) && !stream->finished) {
-        stat_add(&stream_lane(stream)->stats.input_bytes, rest.size);
+        input_count(stream, rest.size, 0);
         buffer_append(&stream->backlog, rest);
         consume(stream, bytes.size - rest.size);
     } else {
@@ -360,7 +369,7 @@ void stream_run_woken(struct stream *stream)
         struct bytes rest = feed(stream, buffer_bytes(&backlog));
         size_t size = rest.size;
         buffer_append(&stream->backlog, rest);
-        stat_add(&stream_lane(stream)->stats.input_bytes, size - (uint64_t)backlog.size);
+        input_count(stream, size, backlog.size);
         consume(stream, backlog.size - size);
         buffer_release(&backlog);
     }

@@ -3,6 +3,8 @@
  * log). */
 #include "replica/support_cluster.h"
 
+#include "store/store_internal.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -432,6 +434,37 @@ static void a_snapshot_takes_its_time(void **state)
     cluster_free(c);
 }
 
+/* While a snapshot is written, what was compacted cannot be given back. If the next snapshot is due
+ * whenever one ends, the compaction must have its turn in between. */
+static void a_compaction_gets_its_turn_between_snapshots(void **state)
+{
+    (void)state;
+    struct cluster *c = cluster_with_snapshots(59, 1, 20);
+    assert_int_equal(cluster_run_until_leader(c, 10 * SEC), 0);
+    cluster_run(c, SEC);
+    cluster_set_value_size(c, 16000);
+    uint32_t snapshots = 0;
+    uint32_t done = 0;
+    uint64_t slot = 0;
+    for (int i = 0; i < 3000; i++) {
+        struct replica_status status;
+        const struct store *store = machine_store(replica_machine(cluster_replica(c, 0)));
+        cluster_put(c, 0);
+        if (i % 100 == 50 && store->squeeze.floor >= store->compacted) {
+            done++;
+            cluster_compact(c, 0);
+        }
+        cluster_run(c, MS);
+        replica_status(cluster_replica(c, 0), &status);
+        snapshots += status.snapshot_slot != slot;
+        slot = status.snapshot_slot;
+    }
+    assert_true(snapshots > 10);
+    assert_true(done > 10); /* each one begins when the one before was over */
+    settle(c, 1, 59);
+    cluster_free(c);
+}
+
 /* It leads as far as it knows, while another keeps the leases already: its word would be worth
  * nothing. The clients of the harness count on every renewal that they are told of. */
 static void a_leader_that_is_cut_off_renews_no_lease(void **state)
@@ -628,6 +661,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_is_not_durable_is_not_handed_out),
         cmocka_unit_test(the_log_is_not_trimmed_before_what_must_outlive_it_is_durable),
         cmocka_unit_test(a_snapshot_takes_its_time),
+        cmocka_unit_test(a_compaction_gets_its_turn_between_snapshots),
         cmocka_unit_test(a_leader_that_is_cut_off_renews_no_lease),
         cmocka_unit_test(a_snapshot_comes_no_faster_than_the_disk_takes_it),
         cmocka_unit_test(a_disk_that_fails_under_a_snapshot_ends_the_transfer),
