@@ -6,6 +6,7 @@
 #include "front_etcd/support_rig.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -37,6 +38,8 @@ static void client_connect(struct client *client)
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(client->port)};
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     client->descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int on = 1; /* headers and message of a call are sent apart */
+    (void)setsockopt(client->descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     rig_open_client(&client->rig);
     if (connect(client->descriptor, (struct sockaddr *)&at, sizeof at) != 0)
         client->problem = "the front takes no connection";
