@@ -12,7 +12,7 @@
 
 #include <protobuf-c/protobuf-c.h>
 
-#define CALL_ROOM 256
+#define CALL_ROOM 128
 
 struct call {
     struct stream
