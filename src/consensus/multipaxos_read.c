@@ -41,9 +41,21 @@ static bool read_leased(const struct multipaxos *p)
     return multipaxos_ready(p) && p->transfer_to == NODE_NONE;
 }
 
+/* Until when a read of this moment needs no round; 0: it needs one. */
+static uint64_t read_until(struct multipaxos *p)
+{
+    return read_leased(p) ? read_lease_use(&p->lease, p->now) : 0;
+}
+
+/* Is the lease worth a round of its own by now? */
+static bool read_renewal_due(const struct multipaxos *p)
+{
+    return read_leased(p) && read_lease_ends(&p->lease, p->now);
+}
+
 void multipaxos_on_read(struct multipaxos *p, uint64_t token, struct effects *fx)
 {
-    uint64_t until = read_leased(p) ? read_lease_use(&p->lease, p->now) : 0;
+    uint64_t until = read_until(p);
     if (until != 0) {
         effects_read_ok(fx, token, p->chosen_upto, until);
         return;
@@ -104,7 +116,7 @@ static void read_start_round(struct multipaxos *p, struct multipaxos_round *roun
                              struct effects *fx)
 {
     uint64_t next = planted(MULTIPAXOS_READ_ROUND_REUSED) ? 1 : p->round_id + 1;
-    bool wanted = read_leased(p) && read_lease_ends(&p->lease, p->now);
+    bool wanted = read_renewal_due(p);
     for (uint32_t i = 0; i < MULTIPAXOS_READS_MAX; i++) {
         struct multipaxos_read *read = &p->reads[i];
         if (read->state != READ_WAITING)
@@ -158,7 +170,7 @@ void multipaxos_on_read_ack(struct multipaxos *p, struct multipaxos_peer *peer,
 /* Answered by the lease: the host sends it only while that holds. */
 static bool read_index_leased(struct multipaxos *p, uint16_t from, uint64_t id, struct effects *fx)
 {
-    uint64_t until = read_leased(p) ? read_lease_use(&p->lease, p->now) : 0;
+    uint64_t until = read_until(p);
     if (until == 0)
         return false;
     uint8_t buffer[MULTIPAXOS_HEAD_MAX];
@@ -258,7 +270,7 @@ void multipaxos_reads_tick(struct multipaxos *p, struct effects *fx)
 
 void multipaxos_pump_reads(struct multipaxos *p, struct effects *fx)
 {
-    if (p->reads_count == 0 && !(read_leased(p) && read_lease_ends(&p->lease, p->now)))
+    if (p->reads_count == 0 && !read_renewal_due(p))
         return;
     if (multipaxos_ready(p) || (multipaxos_leads(p) && planted(MULTIPAXOS_READ_BEFORE_BARRIER))) {
         for (uint32_t i = 0; i < MULTIPAXOS_ROUNDS_MAX; i++) {

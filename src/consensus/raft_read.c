@@ -41,9 +41,21 @@ static bool read_leased(const struct raft *p)
     return raft_ready(p) && p->transfer_to == NODE_NONE;
 }
 
+/* Until when a read of this moment needs no round; 0: it needs one. */
+static uint64_t read_until(struct raft *p)
+{
+    return read_leased(p) ? read_lease_use(&p->lease, p->now) : 0;
+}
+
+/* Is the lease worth a round of its own by now? */
+static bool read_renewal_due(const struct raft *p)
+{
+    return read_leased(p) && read_lease_ends(&p->lease, p->now);
+}
+
 void raft_on_read(struct raft *p, uint64_t token, struct effects *fx)
 {
-    uint64_t until = read_leased(p) ? read_lease_use(&p->lease, p->now) : 0;
+    uint64_t until = read_until(p);
     if (until != 0) {
         effects_read_ok(fx, token, p->commit, until);
         return;
@@ -99,7 +111,7 @@ static void read_send_round(struct raft *p, struct raft_round *round, struct eff
 
 static void read_start_round(struct raft *p, struct raft_round *round, struct effects *fx)
 {
-    bool wanted = read_leased(p) && read_lease_ends(&p->lease, p->now);
+    bool wanted = read_renewal_due(p);
     for (uint32_t i = 0; i < RAFT_READS_MAX; i++) {
         struct raft_read *read = &p->reads[i];
         if (read->state != RAFT_READ_WAITING)
@@ -153,7 +165,7 @@ void raft_on_read_ack(struct raft *p, struct raft_peer *peer, const struct raft_
 /* Answered by the lease: the host sends it only while that holds. */
 static bool read_index_leased(struct raft *p, uint16_t from, uint64_t id, struct effects *fx)
 {
-    uint64_t until = read_leased(p) ? read_lease_use(&p->lease, p->now) : 0;
+    uint64_t until = read_until(p);
     if (until == 0)
         return false;
     uint8_t buffer[RAFT_HEAD_MAX];
@@ -247,7 +259,7 @@ void raft_reads_tick(struct raft *p, struct effects *fx)
 
 void raft_pump_reads(struct raft *p, struct effects *fx)
 {
-    if (p->reads_count == 0 && !(read_leased(p) && read_lease_ends(&p->lease, p->now)))
+    if (p->reads_count == 0 && !read_renewal_due(p))
         return;
     bool ready = planted(RAFT_READ_NO_BARRIER) ? raft_leads(p) : raft_ready(p);
     if (ready) {

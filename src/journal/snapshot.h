@@ -43,8 +43,9 @@ void snapshot_write_hold(struct snapshot_writer *writer, bool hold);
 void snapshot_write_cancel(struct snapshot_writer *writer);
 
 /* Who gets the content of a snapshot while it is read. `begin` is called first, and again if a file
- * turns out to be damaged and an older one is tried: what came before it is void. A status other
- * than OK from `consume` ends the reading. */
+ * turns out to be damaged and an older one is tried: what came before it is void. `consume` gets
+ * pieces that need not match those of the writer; a status other than OK from it ends the reading.
+ */
 struct snapshot_reader {
     void *owner;
     void (*begin)(void *owner, uint64_t slot);
@@ -57,11 +58,6 @@ struct snapshot_reader {
 enum status snapshot_newest(const struct snapshot_config *config,
                             const struct snapshot_reader *reader, struct text *error,
                             struct snapshot_info *ret_info) MUST_CHECK;
-/* Boot and install: reads a published snapshot and hands its content to `consume` in pieces that
- * need not match those of the writer. A status other than OK from `consume` ends it. */
-enum status snapshot_load(const struct snapshot_config *config, uint64_t slot, void *owner,
-                          enum status (*consume)(void *owner, struct bytes piece),
-                          struct text *error) MUST_CHECK;
 /* Removes all published snapshots but the newest `keep`. In the background. */
 void snapshot_prune(const struct snapshot_config *config, uint32_t keep);
 

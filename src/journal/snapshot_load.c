@@ -60,17 +60,23 @@ static size_t found_count(const struct found *found)
 }
 
 /* Opens, reads through all checks, closes. */
-static enum status read_whole(const struct snapshot_config *config, uint64_t slot, void *owner,
-                              snapshot_consume_fn consume, struct text *error,
+static enum status read_whole(const struct snapshot_config *config, uint64_t slot,
+                              const struct snapshot_reader *reader, struct text *error,
                               struct snapshot_info *ret_info)
 {
+    static const struct snapshot_reader nobody;
+    if (reader == NULL)
+        reader = &nobody;
+    else
+        reader->begin(reader->owner, slot);
     struct disk_job job = {.op = DISK_OPEN};
     name_format(job.name, SNAPSHOT_DIRECTORY, slot, SNAPSHOT_SUFFIX);
     enum status status = disk_run(config->world, &job);
     if (status == STATUS_OK) {
         struct snapshot_stream stream;
         snapshot_stream_init(&stream, config, slot);
-        status = snapshot_stream_run(&stream, config->world, job.file, owner, consume);
+        status =
+            snapshot_stream_run(&stream, config->world, job.file, reader->owner, reader->consume);
         *ret_info = snapshot_stream_info(&stream);
         snapshot_stream_release(&stream);
         disk_close_now(config->world, job.file);
@@ -133,11 +139,7 @@ enum status snapshot_newest(const struct snapshot_config *config,
         char line[256];
         struct text text = text_of(line, sizeof line);
         struct snapshot_info info;
-        if (reader != NULL)
-            reader->begin(reader->owner, found_slot(&found, i));
-        enum status whole =
-            read_whole(config, found_slot(&found, i), reader == NULL ? NULL : reader->owner,
-                       reader == NULL ? NULL : reader->consume, &text, &info);
+        enum status whole = read_whole(config, found_slot(&found, i), reader, &text, &info);
         if (whole == STATUS_OK) {
             *ret_info = info;
             break;
@@ -151,14 +153,6 @@ enum status snapshot_newest(const struct snapshot_config *config,
     }
     found_release(&found);
     return status;
-}
-
-enum status snapshot_load(const struct snapshot_config *config, uint64_t slot, void *owner,
-                          enum status (*consume)(void *owner, struct bytes piece),
-                          struct text *error)
-{
-    struct snapshot_info info;
-    return read_whole(config, slot, owner, consume, error, &info);
 }
 
 void snapshot_prune(const struct snapshot_config *config, uint32_t keep)

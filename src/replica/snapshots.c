@@ -51,10 +51,10 @@ static enum status load_piece(void *owner, struct bytes piece)
 
 enum status snapshots_boot(struct replica *r, struct text *error, struct snapshot_info *ret_info)
 {
-    struct load load = {.replica = r, .machine = snapshots_machine(r)};
+    struct load load = {.replica = r};
     struct snapshot_reader reader = {&load, load_begin, load_piece};
     enum status status = snapshot_newest(&r->snapshot_config, &reader, error, ret_info);
-    r->machine = load.machine;
+    r->machine = load.loader != NULL ? load.machine : snapshots_machine(r);
     if (load.loader == NULL)
         return status;
     enum status end = machine_load_end(load.loader);

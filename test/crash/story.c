@@ -88,6 +88,11 @@ struct content {
     bool wrong;
 };
 
+static void on_content_begin(void *owner, uint64_t slot)
+{
+    *(struct content *)owner = (struct content){.slot = slot};
+}
+
 static enum status on_content(void *owner, struct bytes piece)
 {
     struct content *content = owner;
@@ -101,7 +106,9 @@ static void boot_snapshots(struct story *story, struct text *error)
     struct snapshot_config config = story_snapshots(story);
     struct snapshot_info info;
     const struct claims *claims = &story->claims;
-    enum status status = snapshot_newest(&config, NULL, error, &info);
+    struct content content = {0};
+    struct snapshot_reader reader = {&content, on_content_begin, on_content};
+    enum status status = snapshot_newest(&config, &reader, error, &info);
     if (status != STATUS_OK) {
         story->refused = status == STATUS_CORRUPT;
         story_wrong(story, "no snapshot can be read (%d): %s", (int)status, error->data);
@@ -113,9 +120,7 @@ static void boot_snapshots(struct story *story, struct text *error)
                     (unsigned long long)claims->snapshot);
     if (info.slot == 0)
         return;
-    struct content content = {.slot = info.slot};
-    status = snapshot_load(&config, info.slot, &content, on_content, error);
-    if (status != STATUS_OK || content.wrong || content.at != story_snapshot_size(info.slot))
+    if (content.slot != info.slot || content.wrong || content.at != story_snapshot_size(info.slot))
         story_wrong(story, "snapshot %llu is not what was written", (unsigned long long)info.slot);
 }
 

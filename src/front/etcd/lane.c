@@ -106,14 +106,15 @@ static void on_wake(uv_async_t *wake)
 
 enum status lane_open_boxes(struct lane *lane, const struct mem *mem)
 {
-    enum status status = postbox_init(&lane->orders, mem);
-    if (status != STATUS_OK)
-        return status;
-    status = postbox_init(&lane->news, mem);
-    if (status != STATUS_OK || uv_async_init(lane->loop, &lane->wake, on_wake) != 0) {
+    if (postbox_init(&lane->orders, mem) != STATUS_OK)
+        return STATUS_NO_MEMORY;
+    if (postbox_init(&lane->news, mem) != STATUS_OK) {
         postbox_release(&lane->orders);
-        if (status == STATUS_OK)
-            postbox_release(&lane->news);
+        return STATUS_NO_MEMORY;
+    }
+    if (uv_async_init(lane->loop, &lane->wake, on_wake) != 0) {
+        postbox_release(&lane->orders);
+        postbox_release(&lane->news);
         return STATUS_NO_MEMORY;
     }
     lane->wake.data = lane;

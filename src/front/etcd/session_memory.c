@@ -20,11 +20,17 @@ static bool in_pages(const struct session_memory *memory, const void *at)
     return memory->pages != NULL && byte >= memory->pages && byte < memory->pages + PAGES_SIZE;
 }
 
+/* Rounds the size up; false: there is no room. */
+static bool has_room(const struct session_memory *memory, size_t *size)
+{
+    *size = (*size + ALIGN - 1) & ~(ALIGN - 1);
+    return memory->opening && *size <= memory->back - memory->front;
+}
+
 /* NULL: there is no room. */
 static void *take_front(struct session_memory *memory, size_t size)
 {
-    size = (size + ALIGN - 1) & ~(ALIGN - 1);
-    if (!memory->opening || size > memory->back - memory->front)
+    if (!has_room(memory, &size))
         return NULL;
     memory->front += size;
     return memory->pages + memory->front - size;
@@ -33,8 +39,7 @@ static void *take_front(struct session_memory *memory, size_t size)
 /* Fresh pages are zeros, and each of these is taken once. */
 static void *take_back(struct session_memory *memory, size_t size)
 {
-    size = (size + ALIGN - 1) & ~(ALIGN - 1);
-    if (!memory->opening || size < TABLE_SIZE || size > memory->back - memory->front)
+    if (size < TABLE_SIZE || !has_room(memory, &size))
         return NULL;
     memory->back -= size;
     return memory->pages + memory->back;

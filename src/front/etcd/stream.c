@@ -98,9 +98,7 @@ void stream_gone(struct stream *stream)
     struct front_session *session = stream->session;
     timer_clear(&session->lane->timers, &stream->deadline);
     input_release(stream);
-    size_t waiting = stream->output.size - stream->output_sent;
-    atomic_fetch_sub_explicit(&session->output_bytes, waiting, memory_order_relaxed);
-    buffer_release(&stream->output);
+    stream_output_drop(stream);
     list_remove(&stream->woken);
     list_remove(&stream->link);
     atomic_fetch_sub_explicit(&session->lane->front->calls, 1, memory_order_relaxed);
@@ -122,23 +120,26 @@ void stream_release(struct stream *stream)
     lane_check_end(lane);
 }
 
-void stream_fail(struct stream *stream, struct failure failure)
+/* See stream_finish for the two texts. */
+static void stream_cancel(struct stream *stream, enum grpc_code code, const char *text,
+                          struct bytes made)
 {
     if (stream->finished)
         return;
-    stream_finish(stream, failure.code, failure.text, BYTES_EMPTY);
+    stream_finish(stream, code, text, made);
     if (stream->known)
         stream_tell(stream, NEWS_CANCELLED, BYTES_EMPTY);
+}
+
+void stream_fail(struct stream *stream, struct failure failure)
+{
+    stream_cancel(stream, failure.code, failure.text, BYTES_EMPTY);
 }
 
 /* The same with a text that is made for the occasion. */
 static void stream_fail_text(struct stream *stream, enum grpc_code code, const char *text)
 {
-    if (stream->finished)
-        return;
-    stream_finish(stream, code, NULL, bytes_text(text));
-    if (stream->known)
-        stream_tell(stream, NEWS_CANCELLED, BYTES_EMPTY);
+    stream_cancel(stream, code, NULL, bytes_text(text));
 }
 
 /* --- Headers ----------------------------------------------------------------------------------*/
@@ -330,9 +331,12 @@ void stream_data(struct stream *stream, struct bytes bytes)
     check_held(stream);
 }
 
-/* The client has sent its last byte, and every whole message was handled. */
-static void input_ended(struct stream *stream)
+/* If the client has sent its last byte, and every whole message was handled: says so, once. */
+static void input_check_end(struct stream *stream)
 {
+    if (!stream->half_closed || stream->half_closed_told || stream->held ||
+        stream->backlog.size > 0)
+        return;
     stream->half_closed_told = true;
     if (stream->method == NULL || stream->finished || stream->taken)
         return;
@@ -345,8 +349,7 @@ static void input_ended(struct stream *stream)
 void stream_half_close(struct stream *stream)
 {
     stream->half_closed = true;
-    if (!stream->held && stream->backlog.size == 0 && !stream->half_closed_told)
-        input_ended(stream);
+    input_check_end(stream);
 }
 
 void stream_next(struct stream *stream)
@@ -373,7 +376,5 @@ void stream_run_woken(struct stream *stream)
         consume(stream, backlog.size - size);
         buffer_release(&backlog);
     }
-    if (!stream->held && !stream->finished && stream->backlog.size == 0 && stream->half_closed &&
-        !stream->half_closed_told)
-        input_ended(stream);
+    input_check_end(stream);
 }

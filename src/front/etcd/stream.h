@@ -62,6 +62,8 @@ void stream_data(struct stream *stream, struct bytes bytes);
 void stream_half_close(struct stream *stream);
 /* nghttp2 took `size` bytes of output; called from the session. */
 void stream_output_taken(struct stream *stream, size_t size);
+/* Nobody will take what waits. */
+void stream_output_drop(struct stream *stream);
 /* The end of the turn, for a stream that was woken. */
 void stream_run_woken(struct stream *stream);
 /* Ends it from this side. */

@@ -15,6 +15,13 @@ static size_t output_waiting(const struct stream *stream)
     return stream->output.size - stream->output_sent;
 }
 
+/* So much less waits: the client took it, or never will. */
+static void output_less(struct stream *stream, size_t size)
+{
+    atomic_fetch_sub_explicit(&stream->session->output_bytes, size, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&stream->waiting, size, memory_order_relaxed);
+}
+
 /* --- What nghttp2 asks for --------------------------------------------------------------------*/
 
 static void submit_trailers(struct stream *stream)
@@ -56,16 +63,14 @@ static ssize_t read_output(nghttp2_session *http2, int32_t id, uint8_t *into, si
 
 void stream_output_taken(struct stream *stream, size_t size)
 {
-    struct front_session *session = stream->session;
     stream->output_sent += size;
-    atomic_fetch_sub_explicit(&session->output_bytes, size, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&stream->waiting, size, memory_order_relaxed);
+    output_less(stream, size);
     if (output_waiting(stream) > 0)
         return;
     stream->output_sent = 0;
     buffer_release(&stream->output); /* streams wait by the thousand, with nothing to say */
     if (!stream->finished)
-        lane_tell(session->lane, NEWS_DRAINED, container_of(stream, struct call, stream),
+        lane_tell(stream->session->lane, NEWS_DRAINED, container_of(stream, struct call, stream),
                   BYTES_EMPTY);
 }
 
@@ -95,6 +100,13 @@ void stream_push(struct stream *stream)
         stream->paused = false;
         (void)nghttp2_session_resume_data(http2, stream->id);
     }
+}
+
+void stream_output_drop(struct stream *stream)
+{
+    output_less(stream, output_waiting(stream));
+    buffer_release(&stream->output);
+    stream->output_sent = 0;
 }
 
 static void stream_count(struct stream *stream)
@@ -159,10 +171,8 @@ void stream_finish(struct stream *stream, enum grpc_code code, const char *text,
 
 static void stream_output(struct stream *stream, struct bytes bytes)
 {
-    struct front_session *session = stream->session;
     if (stream->finished) {
-        atomic_fetch_sub_explicit(&session->output_bytes, bytes.size, memory_order_relaxed);
-        atomic_fetch_sub_explicit(&stream->waiting, bytes.size, memory_order_relaxed);
+        output_less(stream, bytes.size);
         return;
     }
     uint8_t *at = stream_extend(stream, bytes.size);
