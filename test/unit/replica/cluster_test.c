@@ -373,6 +373,16 @@ static void what_is_not_durable_is_not_handed_out(void **state)
     }
 }
 
+/* A member alone, which leads, with large values and a snapshot every so many slots. */
+static struct cluster *alone_with_snapshots(uint64_t seed, uint64_t slots)
+{
+    struct cluster *c = cluster_with_snapshots(seed, 1, slots);
+    assert_int_equal(cluster_run_until_leader(c, 10 * SEC), 0);
+    cluster_run(c, SEC);
+    cluster_set_value_size(c, 16000);
+    return c;
+}
+
 static uint64_t segments_of(struct cluster *c, uint32_t member)
 {
     struct replica_status status;
@@ -385,10 +395,7 @@ static uint64_t segments_of(struct cluster *c, uint32_t member)
 static void the_log_is_not_trimmed_before_what_must_outlive_it_is_durable(void **state)
 {
     (void)state;
-    struct cluster *c = cluster_with_snapshots(43, 1, 300);
-    assert_int_equal(cluster_run_until_leader(c, 10 * SEC), 0);
-    cluster_run(c, SEC);
-    cluster_set_value_size(c, 16000);
+    struct cluster *c = alone_with_snapshots(43, 300);
     struct replica_status status = {0};
     while (status.snapshot_slot == 0 && cluster_now(c) < 100 * SEC) {
         uint64_t segments = segments_of(c, 0);
@@ -415,10 +422,7 @@ static void the_log_is_not_trimmed_before_what_must_outlive_it_is_durable(void *
 static void a_snapshot_takes_its_time(void **state)
 {
     (void)state;
-    struct cluster *c = cluster_with_snapshots(47, 1, 600);
-    assert_int_equal(cluster_run_until_leader(c, 10 * SEC), 0);
-    cluster_run(c, SEC);
-    cluster_set_value_size(c, 16000);
+    struct cluster *c = alone_with_snapshots(47, 600);
     while (!cluster_snapshot_under_way(c, 0) && cluster_now(c) < 100 * SEC) {
         cluster_put(c, 0);
         cluster_run(c, MS);
@@ -439,10 +443,7 @@ static void a_snapshot_takes_its_time(void **state)
 static void a_compaction_gets_its_turn_between_snapshots(void **state)
 {
     (void)state;
-    struct cluster *c = cluster_with_snapshots(59, 1, 20);
-    assert_int_equal(cluster_run_until_leader(c, 10 * SEC), 0);
-    cluster_run(c, SEC);
-    cluster_set_value_size(c, 16000);
+    struct cluster *c = alone_with_snapshots(59, 20);
     uint32_t snapshots = 0;
     uint32_t done = 0;
     uint64_t slot = 0;
