@@ -59,7 +59,8 @@ def fill(run, system, flags):
 
 
 def synod_bench(run, system, load, seconds, *flags, whole=False):
-    """`load` is (operation, connections, streams). Its whole report if `whole`."""
+    """`load` is (operation, connections, streams). Its whole report if `whole`, with its one series,
+    the figures, and the requests in all, those of the warm-up included."""
     operation, connections, streams = load
     if "--fill" in flags:
         fill(run, system, flags)
@@ -73,7 +74,10 @@ def synod_bench(run, system, load, seconds, *flags, whole=False):
     series = list(report["operations"].values())[0]
     if series["errors"]:
         raise cluster.Failure(f"{' '.join(command)}: {report['errors']}")
-    report["figures"] = figures(series, spent, seconds / (seconds + WARMUP_S))
+    share = seconds / (seconds + WARMUP_S)
+    report["series"] = series
+    report["requests"] = series["done"] / share
+    report["figures"] = figures(series, spent, share)
     return report if whole else report["figures"]
 
 

@@ -38,6 +38,11 @@ def ratio(a, b):
     return a / b if a and b else None
 
 
+def beside_etcd(options):
+    """Synod, and etcd if it is a peer: for what ZooKeeper has no like of."""
+    return ["synod", *(peer for peer in options.peers if peer == "etcd")]
+
+
 # --- load: puts and gets ----------------------------------------------------------------------------
 
 
@@ -114,7 +119,7 @@ def ceiling(run, options):
             bare = systems.Nghttpd(run)
             measure(bare, "nghttpd", f"http://{bare.endpoint}/answer")
             bare.stop()
-        for name in ["synod", *(peer for peer in options.peers if peer == "etcd")]:
+        for name in beside_etcd(options):
             system = systems.start(run, name)
             system.members[0].api.Put(api.PutRequest(key=key, value=b"x" * 64), timeout=10)
             leader, other = system.leader_first()
@@ -179,7 +184,7 @@ def watch(run, options):
     watchers, updates = 1000, 1000
     shapes = [("100 streams of 10 watchers", 100, 1), ("1,000 streams of 1", 100, 10)]
     samples = {}
-    names = ["synod", *(peer for peer in options.peers if peer == "etcd")]
+    names = beside_etcd(options)
     for _ in range(options.rounds):
         for name in names:
             for label, connections, streams in shapes:
@@ -307,11 +312,10 @@ def footprint(run, options):
     """One member: resident memory for idle connections, streams and watches."""
     table = Table("footprint", "Resident memory of a member for each idle client", [
         ("system", "SYSTEM", ""), ("connection", "CONNECTION KIB", ",.1f"),
-        ("stream", "STREAM WITH A WATCH KIB", ",.2f"), ("watch", "WATCH B", ",.0f"),
-        ("million", "A MILLION WATCHES MB", ",.0f")])
+        ("stream", "STREAM WITH A WATCH KIB", ",.2f"), ("watch", "WATCH B", ",.0f")])
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-    for name in ["synod", *(peer for peer in options.peers if peer == "etcd")]:
+    for name in beside_etcd(options):
         system = systems.start(run, name, size=1)
         time.sleep(1)
         before = system.resident()[0]
@@ -325,9 +329,8 @@ def footprint(run, options):
         system.stop()
         system = systems.start(run, name, size=1)
         time.sleep(1)
-        watch_bytes = watchers_cost(run, system, 10, 10, options.keys)
-        table.add(system=name, connection=connection, stream=stream / 1024, watch=watch_bytes,
-                  million=watch_bytes)
+        table.add(system=name, connection=connection, stream=stream / 1024,
+                  watch=watchers_cost(run, system, 10, 10, options.keys))
         system.stop()
     return [table]
 
@@ -342,7 +345,7 @@ def stall(run, options):
                       ("system", "SYSTEM", ""), ("per_second", "/S", ",.0f"),
                       ("lowest", "LOWEST /S", ",.0f"), ("share", "LOWEST/MEAN", ".2f"),
                       ("p1", "1ST CENTILE/MEAN", ".2f"), ("p999_ms", "P99.9 MS", ".1f")])
-    for name in ["synod", *(peer for peer in options.peers if peer == "etcd")]:
+    for name in beside_etcd(options):
         system = systems.start(run, name, extra=["--quota-backend-bytes", str(8 << 30)])
         fill(system, options.keys)
         time.sleep(3)
@@ -383,7 +386,7 @@ def stages(run, options):
             count = after[place][name + "_count"] - before[place].get(name + "_count", 0)
             return (after[place][name + "_sum"] - before[place].get(name + "_sum", 0)) / max(1, count)
         row = {kind: mean(0, name) * (1 if kind == "batch" else 1e6) for kind, name in kinds.items()}
-        table.add(load=f"put {shape_name(*shape)}", client=next(iter(report["operations"].values()))["mean_us"],
+        table.add(load=f"put {shape_name(*shape)}", client=report["series"]["mean_us"],
                   other=mean(1, kinds["sync"]) * 1e6, **row)
     system.stop()
     return [table]
@@ -406,9 +409,8 @@ def threads(run, options):
                 before = system.thread_seconds()
                 report = generators.synod_bench(run, system, one, options.seconds, whole=True)
                 spent = system.thread_seconds()
-                done = next(iter(report["operations"].values()))["done"] / (
-                    options.seconds / (options.seconds + generators.WARMUP_S))
-                row = {kind: (spent[kind] - before[kind]) * 1e6 / done for kind in spent}
+                row = {kind: (spent[kind] - before[kind]) * 1e6 / report["requests"]
+                       for kind in spent}
                 row["per_second"] = report["figures"]["per_second"]
                 samples.setdefault((one, count), []).append(row)
             system.stop()

@@ -253,7 +253,7 @@ static bool write_now(struct front_socket *socket, struct bytes bytes)
     return write_later(socket, bytes_of(bytes.data + taken, bytes.size - taken));
 }
 
-/* Fills front->gather; false: the connection is of no use any more. */
+/* Fills lane->gather; false: the connection is of no use any more. */
 static bool socket_produce(struct front_socket *socket)
 {
     struct buffer *gather = &socket->lane->gather;
