@@ -69,10 +69,9 @@ uint64_t journal_last(const struct journal *journal);
 uint64_t journal_pending_bytes(const struct journal *journal);
 
 /* Everything that only concerns slots <= slot may go, if it was written before lsn_keep: removes
- * (or recycles) whole segments from the front, at most so many, but keeps about `keep_bytes` of log
- * for peers that lag. True: there is more that may go. */
-bool journal_trim(struct journal *journal, uint64_t slot, uint64_t lsn_keep, uint64_t keep_bytes,
-                  uint32_t segments_max);
+ * (or recycles) whole segments from the front, but keeps about `keep_bytes` of log for peers that
+ * lag. */
+void journal_trim(struct journal *journal, uint64_t slot, uint64_t lsn_keep, uint64_t keep_bytes);
 /* The first slot from which on every located slot is still in the log; 0 when there is none. */
 uint64_t journal_first_slot(const struct journal *journal);
 

@@ -134,14 +134,10 @@ static bool first_may_go(const struct journal *journal, uint64_t slot, uint64_t 
            segment->lsn_last < journal->lsn_durable && left >= keep_bytes;
 }
 
-bool journal_trim(struct journal *journal, uint64_t slot, uint64_t lsn_keep, uint64_t keep_bytes,
-                  uint32_t segments_max)
+void journal_trim(struct journal *journal, uint64_t slot, uint64_t lsn_keep, uint64_t keep_bytes)
 {
-    for (uint32_t i = 0; first_may_go(journal, slot, lsn_keep, keep_bytes); i++) {
-        if (i == segments_max)
-            return true;
+    while (first_may_go(journal, slot, lsn_keep, keep_bytes)) {
         remove_first(journal);
         spare_prepare(journal); /* there may be space for it now */
     }
-    return false;
 }

@@ -200,10 +200,6 @@ struct snapshots {
     bool hurry;           /* somebody waits for it to end */
     uint64_t retry_ns;    /* after a failure: not again before */
     uint64_t restate_lsn; /* once durable, the log before the snapshot may go */
-    bool trimming;        /* it goes, up to there: */
-    uint64_t trim_slot;
-    uint64_t trim_lsn;
-    uint64_t trim_ns; /* when the next segment goes */
 };
 
 struct replica {

@@ -7,8 +7,7 @@
 #include "base/planted.h"
 
 #define SNAPSHOT_BYTES_DEFAULT (UINT64_C(64) * 1024 * 1024)
-#define PACE_BYTES_PER_MS (UINT64_C(32) * 1024)
-#define TRIM_BYTES_PER_US UINT64_C(128)
+#define PACE_BYTES_PER_MS (UINT64_C(16) * 1024)
 #define SNAPSHOT_SLOTS_DEFAULT UINT64_C(100000)
 #define LOG_KEEP_BYTES_DEFAULT (UINT64_C(16) * 1024 * 1024)
 #define SNAPSHOTS_KEPT 2
@@ -131,32 +130,15 @@ void snapshots_tell(struct replica *r)
                                    .head = bytes_of(s->mark.data, s->mark.size)});
 }
 
-/* One segment: giving back its room keeps the disk busy, and the log has to wait for that. */
-static void trim(struct replica *r)
-{
-    struct snapshots *s = &r->snapshots;
-    uint64_t keep =
-        r->config.log_keep_bytes != 0 ? r->config.log_keep_bytes : LOG_KEEP_BYTES_DEFAULT;
-    struct journal_stats before;
-    struct journal_stats after;
-    journal_stats(r->journal, &before);
-    s->trimming = journal_trim(r->journal, s->trim_slot, s->trim_lsn, keep, 1);
-    journal_stats(r->journal, &after);
-    if (before.disk_bytes > after.disk_bytes)
-        s->trim_ns =
-            replica_clock(r) + (before.disk_bytes - after.disk_bytes) / TRIM_BYTES_PER_US * 1000;
-}
-
 void snapshots_on_durable(struct replica *r, uint64_t lsn)
 {
     struct snapshots *s = &r->snapshots;
     if (s->restate_lsn == 0 || lsn < s->restate_lsn)
         return;
-    s->trimming = true;
-    s->trim_slot = s->slot;
-    s->trim_lsn = s->restate_lsn;
+    uint64_t keep =
+        r->config.log_keep_bytes != 0 ? r->config.log_keep_bytes : LOG_KEEP_BYTES_DEFAULT;
+    journal_trim(r->journal, s->slot, s->restate_lsn, keep);
     s->restate_lsn = 0;
-    trim(r);
 }
 
 void snapshots_tick(struct replica *r)
@@ -166,15 +148,12 @@ void snapshots_tick(struct replica *r)
         s->held = false;
         snapshot_write_hold(s->writer, false);
     }
-    if (s->trimming && replica_clock(r) >= s->trim_ns)
-        trim(r);
 }
 
 uint64_t snapshots_wake(const struct replica *r)
 {
     const struct snapshots *s = &r->snapshots;
-    uint64_t wake = s->held ? s->pause_ns : TIME_NEVER;
-    return s->trimming && s->trim_ns < wake ? s->trim_ns : wake;
+    return s->held ? s->pause_ns : TIME_NEVER;
 }
 
 void snapshots_restate(struct replica *r)

@@ -5,8 +5,6 @@
  * cache claims to hold what the disk does not. */
 #include "world/disk.h"
 
-#include "world/disk_direct.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -261,11 +259,19 @@ static int disk_do_rename(const struct disk *disk, struct disk_job *job)
     return error == 0 && strcmp(from, to) != 0 ? disk_sync_directory(disk, from) : error;
 }
 
-static int disk_do_remove(const struct disk *disk, const struct disk_job *job)
+static int disk_do_remove(const struct disk *disk, struct disk_thread *thread,
+                          const struct disk_job *job)
 {
-    if (unlinkat(disk->root, job->name, 0) != 0)
-        return errno;
-    return disk_sync_parent(disk, job->name);
+    int file = thread != NULL ? disk_remains_open(disk->root, job->name) : -1;
+    int error = unlinkat(disk->root, job->name, 0) != 0 ? errno : 0;
+    if (error == 0)
+        error = disk_sync_parent(disk, job->name);
+    /* A name that may come back keeps its file whole. */
+    if (error == 0 && file >= 0)
+        disk_remains_take(&thread->remains, file);
+    else if (file >= 0)
+        close(file);
+    return error;
 }
 
 static int disk_do_make_directory(const struct disk *disk, const struct disk_job *job)
@@ -317,7 +323,7 @@ static bool disk_op_names(enum disk_op op)
     return op != DISK_CLOSE && op != DISK_READ && op != DISK_WRITE && op != DISK_SYNC;
 }
 
-static int disk_dispatch(const struct disk *disk, struct disk_direct *direct, struct disk_job *job)
+static int disk_dispatch(const struct disk *disk, struct disk_thread *thread, struct disk_job *job)
 {
     if (disk->root < 0)
         return EBADF;
@@ -333,13 +339,13 @@ static int disk_dispatch(const struct disk *disk, struct disk_direct *direct, st
     case DISK_READ:
         return disk_do_read(job);
     case DISK_WRITE:
-        return disk_do_write(disk, direct, job);
+        return disk_do_write(disk, thread != NULL ? &thread->direct : NULL, job);
     case DISK_SYNC:
         return disk_sync(job->file);
     case DISK_RENAME:
         return disk_do_rename(disk, job);
     case DISK_REMOVE:
-        return disk_do_remove(disk, job);
+        return disk_do_remove(disk, thread, job);
     case DISK_SYNC_DIRECTORY:
         return disk_sync_directory(disk, job->name);
     case DISK_MAKE_DIRECTORY:
@@ -350,20 +356,26 @@ static int disk_dispatch(const struct disk *disk, struct disk_direct *direct, st
     return EINVAL;
 }
 
-static uint64_t disk_clock_ns(void)
+uint64_t disk_clock_ns(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-void disk_do(const struct disk *disk, struct disk_direct *direct, struct disk_job *job)
+void disk_do(const struct disk *disk, struct disk_thread *thread, struct disk_job *job)
 {
     uint64_t began = disk_clock_ns();
     job->moved = 0;
-    if (direct != NULL && job->op != DISK_WRITE)
-        disk_direct_close(direct);
-    job->error = disk_dispatch(disk, direct, job);
+    if (thread != NULL && job->op != DISK_WRITE)
+        disk_direct_close(&thread->direct);
+    job->error = disk_dispatch(disk, thread, job);
     job->status = disk_status(job->error);
     job->took_ns = disk_clock_ns() - began;
+}
+
+void disk_thread_release(struct disk_thread *thread)
+{
+    disk_direct_release(&thread->direct);
+    disk_remains_release(&thread->remains);
 }

@@ -5,10 +5,10 @@
 #include "world/disk_queue.h"
 
 #include "base/panic.h"
-#include "world/disk_direct.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <time.h>
 
 /* A job's deepest frame holds DISK_PARTS_MAX vectors, some kilobytes. */
 #define DISK_STACK_SIZE ((size_t)256 * 1024)
@@ -35,30 +35,60 @@ void disk_queue_init(struct disk_worker *worker, const struct disk *disk, uv_asy
 {
     *worker = (struct disk_worker){.disk = disk, .wake_core = wake_core};
     ensure(pthread_mutex_init(&worker->mutex, NULL) == 0);
-    ensure(pthread_cond_init(&worker->submitted, NULL) == 0);
+    pthread_condattr_t attributes;
+    ensure(pthread_condattr_init(&attributes) == 0);
+    ensure(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
+    ensure(pthread_cond_init(&worker->submitted, &attributes) == 0);
+    pthread_condattr_destroy(&attributes);
+}
+
+/* Until there is a job, or the time has come. */
+static void disk_queue_wait(struct disk_worker *worker, uint64_t due_ns)
+{
+    if (due_ns == UINT64_MAX) {
+        pthread_cond_wait(&worker->submitted, &worker->mutex);
+        return;
+    }
+    struct timespec due = {(time_t)(due_ns / 1000000000), (long)(due_ns % 1000000000)};
+    pthread_cond_timedwait(&worker->submitted, &worker->mutex, &due);
+}
+
+/* What was removed has its turn also between jobs that never end. */
+static bool disk_queue_give_back(struct disk_worker *worker, struct disk_remains *remains)
+{
+    uint64_t due_ns = disk_remains_due(remains);
+    uint64_t now_ns = due_ns != UINT64_MAX ? disk_clock_ns() : 0;
+    if (due_ns > now_ns)
+        return false;
+    pthread_mutex_unlock(&worker->mutex);
+    disk_remains_step(remains, now_ns);
+    pthread_mutex_lock(&worker->mutex);
+    return true;
 }
 
 static void *disk_queue_run(void *argument)
 {
     struct disk_worker *worker = argument;
-    struct disk_direct direct = {0};
+    struct disk_thread own = {0};
     pthread_mutex_lock(&worker->mutex);
     for (;;) {
+        if (disk_queue_give_back(worker, &own.remains))
+            continue;
         struct disk_job *job = disk_jobs_pop(&worker->waiting);
         if (job == NULL && worker->stopping)
             break;
         if (job == NULL) {
-            pthread_cond_wait(&worker->submitted, &worker->mutex);
+            disk_queue_wait(worker, disk_remains_due(&own.remains));
             continue;
         }
         pthread_mutex_unlock(&worker->mutex);
-        disk_do(worker->disk, &direct, job);
+        disk_do(worker->disk, &own, job);
         pthread_mutex_lock(&worker->mutex);
         disk_jobs_push(&worker->finished, job);
         uv_async_send(worker->wake_core);
     }
     pthread_mutex_unlock(&worker->mutex);
-    disk_direct_release(&direct);
+    disk_thread_release(&own);
     return NULL;
 }
 

@@ -179,8 +179,7 @@ static void trim(struct story *story)
     claims->trim_lsn = story->restate_lsn;
     journal_stats(story->journal, &stats);
     uint64_t segments = stats.segments;
-    (void)journal_trim(story->journal, claims->trim_slot, claims->trim_lsn, below(story, 2) * 20000,
-                       UINT32_MAX);
+    journal_trim(story->journal, claims->trim_slot, claims->trim_lsn, below(story, 2) * 20000);
     story->trimming = true;
     journal_stats(story->journal, &stats);
     story->segments_trimmed += (uint32_t)(segments - stats.segments);

@@ -125,8 +125,7 @@ static void live_randomly(struct prng *prng, uint64_t steps)
             break;
         case 2:
             if (prng_below(prng, 10) == 0)
-                (void)journal_trim(host.journal, host.durable, host.durable,
-                                   prng_below(prng, 60000), UINT32_MAX);
+                journal_trim(host.journal, host.durable, host.durable, prng_below(prng, 60000));
             break;
         default:
             (void)fake_step(&host.disk);
@@ -355,7 +354,7 @@ static void slots_are_read_back_before_and_after_recovery_and_trim(void **state)
     check_reads();
     uint64_t first = journal_first_slot(host.journal);
     uint64_t before = host.disk.steps;
-    (void)journal_trim(host.journal, 100, 90, 0, UINT32_MAX);
+    journal_trim(host.journal, 100, 90, 0);
     fake_drain(&host.disk);
     assert_true(host.disk.steps > before);
     assert_true(journal_first_slot(host.journal) > first);
@@ -403,16 +402,16 @@ static void a_trim_keeps_what_it_was_told_to_keep(void **state)
         append_durably(4);
     struct journal_stats before, after;
     journal_stats(host.journal, &before);
-    (void)journal_trim(host.journal, 400, 1, 0, UINT32_MAX);
-    (void)journal_trim(host.journal, 0, 400, 0, UINT32_MAX);
-    (void)journal_trim(host.journal, 400, 400, before.disk_bytes, UINT32_MAX);
+    journal_trim(host.journal, 400, 1, 0);
+    journal_trim(host.journal, 0, 400, 0);
+    journal_trim(host.journal, 400, 400, before.disk_bytes);
     journal_stats(host.journal, &after);
     assert_int_equal(after.segments, before.segments);
-    (void)journal_trim(host.journal, 400, 401, before.disk_bytes / 2, UINT32_MAX);
+    journal_trim(host.journal, 400, 401, before.disk_bytes / 2);
     journal_stats(host.journal, &after);
     assert_true(after.segments < before.segments);
     assert_true(after.disk_bytes >= before.disk_bytes / 2);
-    (void)journal_trim(host.journal, UINT64_MAX, UINT64_MAX, 0, UINT32_MAX);
+    journal_trim(host.journal, UINT64_MAX, UINT64_MAX, 0);
     fake_drain(&host.disk);
     reopen();
     assert_int_equal(host.replayed, 400);
@@ -441,7 +440,7 @@ static void slots_are_read_while_records_are_written(void **state)
                 host_append(&host, (uint32_t)prng_below(&prng, 3));
                 journal_flush(host.journal);
                 if (prng_below(&prng, 30) == 0)
-                    (void)journal_trim(host.journal, host.durable, host.durable, 0, UINT32_MAX);
+                    journal_trim(host.journal, host.durable, host.durable, 0);
                 (void)fake_step(&host.disk);
             }
             if (result.status != STATUS_OK && result.status != STATUS_NOT_FOUND)
@@ -467,7 +466,7 @@ static void a_trim_leaves_a_log_that_knows_where_it_was(void **state)
             journal_flush(host.journal);
             journal_stats(host.journal, &stats);
         } while (stats.segments < 2);
-        (void)journal_trim(host.journal, UINT64_MAX, UINT64_MAX, 0, UINT32_MAX);
+        journal_trim(host.journal, UINT64_MAX, UINT64_MAX, 0);
         for (uint64_t i = 0; i < seed % 12; i++)
             (void)fake_step(&host.disk);
         fake_crash(&host.disk);
@@ -493,10 +492,10 @@ static void a_trimmed_log_without_its_snapshot_is_refused(void **state)
             append_durably(1);
             journal_stats(host.journal, &stats);
         }
-        (void)journal_trim(host.journal, host.durable / 2, host.durable, 0, UINT32_MAX);
+        journal_trim(host.journal, host.durable / 2, host.durable, 0);
         for (uint64_t i = 0; i < seed % 30; i++)
             (void)fake_step(&host.disk);
-        (void)journal_trim(host.journal, host.durable, host.durable, 0, UINT32_MAX);
+        journal_trim(host.journal, host.durable, host.durable, 0);
         for (uint64_t i = 0; i < seed / 30 % 30; i++)
             (void)fake_step(&host.disk);
         if (seed % 4 == 0)

@@ -1,7 +1,6 @@
 /* Disk jobs and the data directory, on a real file system. */
 #include "base/prng.h"
 #include "world/disk.h"
-#include "world/disk_direct.h"
 #include "world/support_world.h"
 
 #include <errno.h>
@@ -20,8 +19,8 @@
 static char base[64];
 static char root[80];
 static struct disk disk;
-static struct disk_direct direct; /* of the tests that write directly */
-static bool directly;
+static struct disk_thread thread; /* of the tests that are done as on a thread of the disk */
+static bool on_thread;
 static char error_room[512];
 
 static struct text fresh_error(void)
@@ -41,9 +40,9 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    disk_direct_release(&direct);
-    direct = (struct disk_direct){.refused = false};
-    directly = false;
+    disk_thread_release(&thread);
+    memset(&thread, 0, sizeof thread);
+    on_thread = false;
     disk_close(&disk);
     test_directory_remove(base);
     return 0;
@@ -59,7 +58,7 @@ static struct disk_job job_of(enum disk_op op, const char *name)
 
 static enum status run(struct disk_job *job)
 {
-    disk_do(&disk, directly ? &direct : NULL, job);
+    disk_do(&disk, on_thread ? &thread : NULL, job);
     assert_int_equal(job->status == STATUS_OK, job->error == 0);
     return job->status;
 }
@@ -227,6 +226,74 @@ static void a_removed_file_is_gone(void **state)
     assert_int_equal(run(&job), STATUS_OK);
     assert_false(exists("a"));
     assert_int_equal(run(&job), STATUS_NOT_FOUND);
+}
+
+static void a_large_removed_file_goes_a_piece_at_a_time(void **state)
+{
+    (void)state;
+    on_thread = true;
+    shut(create("large", 2 * DISK_REMAINS_PIECE + 1));
+    shut(create("small", DISK_REMAINS_PIECE));
+    struct disk_job job = job_of(DISK_REMOVE, "large");
+    assert_int_equal(run(&job), STATUS_OK);
+    assert_false(exists("large"));
+    job = job_of(DISK_REMOVE, "small");
+    assert_int_equal(run(&job), STATUS_OK);
+    assert_int_equal(thread.remains.count, 1);
+    int file = thread.remains.list[0].file;
+    for (uint64_t left = 2; left > 0; left--) {
+        disk_remains_step(&thread.remains, left);
+        assert_int_equal(disk_remains_due(&thread.remains), left + DISK_REMAINS_PAUSE_NS);
+        struct stat stat;
+        assert_int_equal(fstat(file, &stat), 0);
+        assert_int_equal(stat.st_size, (left - 1) * DISK_REMAINS_PIECE + 1);
+    }
+    disk_remains_step(&thread.remains, 3);
+    assert_int_equal(disk_remains_due(&thread.remains), UINT64_MAX);
+    assert_int_equal(fcntl(file, F_GETFD), -1);
+}
+
+/* Whole, and readable to its end. */
+static void check_size(int file, uint64_t size)
+{
+    uint8_t last;
+    assert_int_equal(pread(file, &last, 1, (off_t)size - 1), 1);
+    shut(file);
+}
+
+static void a_removed_file_that_somebody_has_stays_whole(void **state)
+{
+    (void)state;
+    on_thread = true;
+    uint64_t size = 2 * DISK_REMAINS_PIECE;
+    int opened = create("opened", size);
+    struct disk_job job = job_of(DISK_REMOVE, "opened");
+    assert_int_equal(run(&job), STATUS_OK);
+    shut(create("copied", size));
+    assert_int_equal(linkat(disk.root, "copied", disk.root, "copy", 0), 0);
+    job = job_of(DISK_REMOVE, "copied");
+    assert_int_equal(run(&job), STATUS_OK);
+    assert_int_equal(thread.remains.count, 0);
+    check_size(opened, size);
+    job = job_of(DISK_OPEN, "copy");
+    assert_int_equal(run(&job), STATUS_OK);
+    check_size(job.file, size);
+}
+
+static void more_removed_files_than_are_kept_go_at_once(void **state)
+{
+    (void)state;
+    on_thread = true;
+    char name[] = "a";
+    for (int i = 0; i < DISK_REMAINS_MAX + 2; i++) {
+        name[0] = (char)('A' + i);
+        int file = openat(disk.root, name, O_CREAT | O_RDWR, 0600);
+        assert_int_equal(ftruncate(file, 2 * (off_t)DISK_REMAINS_PIECE), 0);
+        shut(file);
+        struct disk_job job = job_of(DISK_REMOVE, name);
+        assert_int_equal(run(&job), STATUS_OK);
+    }
+    assert_int_equal(thread.remains.count, DISK_REMAINS_MAX);
 }
 
 static void making_a_directory_twice_is_fine(void **state)
@@ -471,7 +538,7 @@ static void direct_and_cached_writes_agree(void **state)
     for (size_t i = 0; i < sizeof source; i++)
         source[i] = (uint8_t)prng_next(&prng);
     memset(model, 0, sizeof model);
-    directly = true;
+    on_thread = true;
     int file = create("log", MODEL_SIZE);
     for (int i = 0; i < 400; i++) {
         uint64_t step = (uint64_t[]){4096, 512, 1}[prng_below(&prng, 3)];
@@ -495,7 +562,7 @@ static void direct_and_cached_writes_agree(void **state)
 static void a_file_grows_by_direct_writes(void **state)
 {
     (void)state;
-    directly = true;
+    on_thread = true;
     int file = create("snap", 0);
     static uint8_t piece[262144 + 72];
     size_t size = 0;
@@ -515,23 +582,23 @@ static void a_file_grows_by_direct_writes(void **state)
 static void the_direct_way_is_taken_where_the_file_system_has_it(void **state)
 {
     (void)state;
-    directly = true;
+    on_thread = true;
     int file = create("log", 65536);
     struct bytes part = bytes_of(model, 4096);
     write_parts("log", file, 8192, &part, 1, true);
     int probe = openat(disk.root, "log", O_WRONLY | O_DIRECT);
-    assert_int_equal(direct.open, probe >= 0);
+    assert_int_equal(thread.direct.open, probe >= 0);
     if (probe >= 0)
         close(probe);
     shut(file); /* any other job lets go of the file */
-    assert_false(direct.open);
+    assert_false(thread.direct.open);
 }
 
 /* The name is only a hint: the bytes go to the file that the job has open. */
 static void a_file_under_another_name_gets_its_bytes(void **state)
 {
     (void)state;
-    directly = true;
+    on_thread = true;
     static uint8_t zeros[8192];
     int old = create("log", sizeof zeros);
     struct disk_job job = job_of(DISK_RENAME, "log");
@@ -552,13 +619,13 @@ static void a_file_under_another_name_gets_its_bytes(void **state)
 static void what_refuses_direct_writes_is_written_all_the_same(void **state)
 {
     (void)state;
-    directly = true;
+    on_thread = true;
     int file = create("log", 65536);
-    direct.refused = true;
+    thread.direct.refused = true;
     memset(model, 9, 65536);
     struct bytes part = bytes_of(model, 65536);
     write_parts("log", file, 0, &part, 1, true);
-    assert_false(direct.open);
+    assert_false(thread.direct.open);
     expect_model(file, 65536);
     shut(file);
 }
@@ -566,7 +633,7 @@ static void what_refuses_direct_writes_is_written_all_the_same(void **state)
 static void a_direct_write_to_a_file_that_cannot_grow_is_an_error(void **state)
 {
     (void)state;
-    directly = true;
+    on_thread = true;
     int file = create("log", 8192);
     struct rlimit before;
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
@@ -597,6 +664,9 @@ int main(void)
         DISK_TEST(an_opened_file_tells_its_size),
         DISK_TEST(a_rename_replaces),
         DISK_TEST(a_removed_file_is_gone),
+        DISK_TEST(a_large_removed_file_goes_a_piece_at_a_time),
+        DISK_TEST(a_removed_file_that_somebody_has_stays_whole),
+        DISK_TEST(more_removed_files_than_are_kept_go_at_once),
         DISK_TEST(making_a_directory_twice_is_fine),
         DISK_TEST(a_listing_is_sorted_and_has_files_only),
         DISK_TEST(no_name_leads_out_of_the_directory),

@@ -1,8 +1,10 @@
 /* The world apart from links: disk queues, timer, turns, clock, opening and closing. */
 #include "world/support_world.h"
 
+#include "world/disk_remains.h"
 #include "world/mem_system.h"
 
+#include <dirent.h>
 #include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -290,6 +292,50 @@ static void a_disk_job_can_be_run_before_the_loop_turns(void **state)
     assert_int_equal(bench->world->ops->disk_run(bench->world, &job), STATUS_EXISTS);
 }
 
+/* Whether the process still has a file open that has no name any more. */
+static bool holds_nothing_removed(void *context)
+{
+    (void)context;
+    bool found = false;
+    DIR *directory = opendir("/proc/self/fd");
+    assert_non_null(directory);
+    for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+        char path[512];
+        ssize_t size = readlinkat(dirfd(directory), entry->d_name, path, sizeof path - 1);
+        path[size > 0 ? size : 0] = '\0';
+        found = found || strstr(path, "/removed (deleted)") != NULL;
+    }
+    closedir(directory);
+    return !found;
+}
+
+static void what_was_removed_is_given_back_between_jobs(void **state)
+{
+    struct bench *bench = *state;
+    struct disk_job job = {.op = DISK_CREATE, .size = 2 * DISK_REMAINS_PIECE + 1};
+    strcpy(job.name, "removed");
+    assert_int_equal(bench->world->ops->disk_run(bench->world, &job), STATUS_OK);
+    close(job.file);
+    submit(bench, DISK_QUEUE_BULK, 0, DISK_REMOVE, "removed");
+    net_run_until(&bench->net, some_done, bench);
+    assert_int_equal(bench->jobs[0].status, STATUS_OK);
+    net_run_until(&bench->net, holds_nothing_removed, NULL);
+}
+
+static void what_was_removed_does_not_keep_a_world_open(void **state)
+{
+    struct bench *bench = *state;
+    struct disk_job job = {.op = DISK_CREATE};
+    strcpy(job.name, "removed");
+    assert_int_equal(bench->world->ops->disk_run(bench->world, &job), STATUS_OK);
+    assert_int_equal(ftruncate(job.file, (off_t)1 << 40), 0); /* days, a piece at a time */
+    close(job.file);
+    submit(bench, DISK_QUEUE_BULK, 0, DISK_REMOVE, "removed");
+    close_bench(bench);
+    assert_int_equal(bench->jobs[0].status, STATUS_OK);
+    assert_true(holds_nothing_removed(NULL));
+}
+
 static volatile sig_atomic_t signalled_thread;
 
 static void on_signal(int number)
@@ -377,6 +423,8 @@ int main(void)
         REAL_TEST(one_queue_does_not_wait_for_the_other),
         REAL_TEST(closing_waits_for_jobs_that_follow_from_jobs),
         REAL_TEST(a_disk_job_can_be_run_before_the_loop_turns),
+        REAL_TEST(what_was_removed_is_given_back_between_jobs),
+        REAL_TEST(what_was_removed_does_not_keep_a_world_open),
         REAL_TEST(signals_do_not_meet_the_disk_threads),
         REAL_TEST(a_second_world_in_the_same_directory_is_refused),
         REAL_TEST(without_a_directory_disk_jobs_fail_cleanly),
