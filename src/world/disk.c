@@ -363,13 +363,24 @@ uint64_t disk_clock_ns(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
+/* Where a disk is full, what this thread has not given back yet may be all that is missing. */
+static bool disk_finds_room(struct disk_thread *thread, const struct disk_job *job)
+{
+    if (disk_status(job->error) != STATUS_NO_SPACE || thread == NULL || thread->remains.count == 0)
+        return false;
+    disk_remains_release(&thread->remains);
+    return true;
+}
+
 void disk_do(const struct disk *disk, struct disk_thread *thread, struct disk_job *job)
 {
     uint64_t began = disk_clock_ns();
-    job->moved = 0;
     if (thread != NULL && job->op != DISK_WRITE)
         disk_direct_close(&thread->direct);
-    job->error = disk_dispatch(disk, thread, job);
+    do {
+        job->moved = 0;
+        job->error = disk_dispatch(disk, thread, job);
+    } while (disk_finds_room(thread, job));
     job->status = disk_status(job->error);
     job->took_ns = disk_clock_ns() - began;
 }

@@ -5,13 +5,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -278,6 +282,58 @@ static void a_removed_file_that_somebody_has_stays_whole(void **state)
     job = job_of(DISK_OPEN, "copy");
     assert_int_equal(run(&job), STATUS_OK);
     check_size(job.file, size);
+}
+
+/* On a file system of its own, which its owner's name space takes along. Not everybody may mount
+ * one: then it is no verdict. */
+#define MAY_NOT_MOUNT 77
+
+static enum status attempt(struct disk_job *job)
+{
+    disk_do(&disk, &thread, job);
+    return job->status;
+}
+
+static int live_on_a_small_disk(void)
+{
+    char place[128];
+    snprintf(place, sizeof place, "%s/small", base);
+    char option[64];
+    snprintf(option, sizeof option, "mode=0700,size=%" PRIu64, 3 * DISK_REMAINS_PIECE);
+    if ((unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) ||
+        mkdir(place, 0700) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("none", place, "tmpfs", 0, option) != 0)
+        return MAY_NOT_MOUNT;
+    disk.root = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct disk_job job = job_of(DISK_CREATE, "old");
+    job.size = 2 * DISK_REMAINS_PIECE;
+    if (attempt(&job) != STATUS_OK)
+        return 1;
+    close(job.file);
+    job = job_of(DISK_REMOVE, "old");
+    if (attempt(&job) != STATUS_OK || thread.remains.count != 1)
+        return 2;
+    job = job_of(DISK_CREATE, "new");
+    job.size = 2 * DISK_REMAINS_PIECE;
+    if (attempt(&job) != STATUS_OK || thread.remains.count != 0)
+        return 3;
+    job = job_of(DISK_CREATE, "more");
+    job.size = 2 * DISK_REMAINS_PIECE;
+    return attempt(&job) == STATUS_NO_SPACE ? 0 : 4;
+}
+
+static void a_full_disk_gets_back_at_once_what_was_removed(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(live_on_a_small_disk());
+    int outcome;
+    assert_int_equal(waitpid(child, &outcome, 0), child);
+    assert_true(WIFEXITED(outcome));
+    if (WEXITSTATUS(outcome) == MAY_NOT_MOUNT)
+        skip();
+    assert_int_equal(WEXITSTATUS(outcome), 0);
 }
 
 static void more_removed_files_than_are_kept_go_at_once(void **state)
@@ -666,6 +722,7 @@ int main(void)
         DISK_TEST(a_removed_file_is_gone),
         DISK_TEST(a_large_removed_file_goes_a_piece_at_a_time),
         DISK_TEST(a_removed_file_that_somebody_has_stays_whole),
+        DISK_TEST(a_full_disk_gets_back_at_once_what_was_removed),
         DISK_TEST(more_removed_files_than_are_kept_go_at_once),
         DISK_TEST(making_a_directory_twice_is_fine),
         DISK_TEST(a_listing_is_sorted_and_has_files_only),
