@@ -131,6 +131,25 @@ void disk_close_now(struct world *world, int file)
     (void)!disk_run(world, &job);
 }
 
+/* The block that the pages are in stands in front of them. */
+uint8_t *disk_pages_alloc(struct mem *mem, uint64_t size)
+{
+    uint8_t *block = mem_alloc(mem, size + DISK_PAGE + sizeof block);
+    uintptr_t first = (uintptr_t)block + sizeof block;
+    uint8_t *pages = block + sizeof block + (DISK_PAGE - first % DISK_PAGE) % DISK_PAGE;
+    memcpy(pages - sizeof block, &block, sizeof block);
+    return pages;
+}
+
+void disk_pages_free(struct mem *mem, uint8_t *pages, uint64_t size)
+{
+    if (pages == NULL)
+        return;
+    uint8_t *block;
+    memcpy(&block, pages - sizeof block, sizeof block);
+    mem_free(mem, block, size + DISK_PAGE + sizeof block);
+}
+
 enum status disk_list(struct world *world, const char *directory, void *owner,
                       void (*listed)(void *owner, const char *name), struct text *error)
 {

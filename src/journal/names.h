@@ -27,6 +27,9 @@ void disk_remove_later(struct world *world, struct mem *mem, const char *name);
 /* The synchronous forms, for boot. */
 enum status disk_run(struct world *world, struct disk_job *job) MUST_CHECK;
 void disk_close_now(struct world *world, int file);
+/* Memory for large reads at boot: it begins at a multiple of DISK_PAGE. */
+uint8_t *disk_pages_alloc(struct mem *mem, uint64_t size);
+void disk_pages_free(struct mem *mem, uint8_t *pages, uint64_t size);
 /* Lists a directory; one that does not exist is empty. */
 enum status disk_list(struct world *world, const char *directory, void *owner,
                       void (*listed)(void *owner, const char *name), struct text *error) MUST_CHECK;

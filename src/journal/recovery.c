@@ -110,8 +110,8 @@ static void reserve_image(struct recovery *recovery, uint64_t size)
 {
     if (size <= recovery->image_capacity)
         return;
-    mem_free(recovery->journal->config.mem, recovery->image, recovery->image_capacity);
-    recovery->image = mem_alloc(recovery->journal->config.mem, size);
+    disk_pages_free(recovery->journal->config.mem, recovery->image, recovery->image_capacity);
+    recovery->image = disk_pages_alloc(recovery->journal->config.mem, size);
     recovery->image_capacity = size;
 }
 
@@ -312,7 +312,7 @@ enum status journal_recover(struct journal *journal, journal_replay_fn replay, s
     journal->lsn_durable = journal->lsn_last;
     journal->chain = recovery.scan.chain;
     buffer_release(&recovery.files);
-    mem_free(journal->config.mem, recovery.image, recovery.image_capacity);
+    disk_pages_free(journal->config.mem, recovery.image, recovery.image_capacity);
     return status;
 }
 

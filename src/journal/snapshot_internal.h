@@ -1,6 +1,7 @@
 /* What the files of the snapshots share: a stream that checks a file as it is read, and the names.
  *
- * The one invariant: a stream never holds more than SNAPSHOT_STREAM_SIZE bytes of the file. */
+ * The one invariant: what a stream holds of the file ends where the next piece will begin, which
+ * is at a multiple of DISK_PAGE both in the file and in memory. */
 #ifndef SYNOD_JOURNAL_SNAPSHOT_INTERNAL_H
 #define SYNOD_JOURNAL_SNAPSHOT_INTERNAL_H
 
@@ -12,7 +13,10 @@
 #define SNAPSHOT_SUFFIX ".snap"
 #define SNAPSHOT_SUFFIX_WRITING ".tmp"
 #define SNAPSHOT_SUFFIX_RECEIVING ".part"
-#define SNAPSHOT_STREAM_SIZE (1u << 20)
+#define SNAPSHOT_STREAM_PIECE (1u << 20) /* a read */
+/* Before it: room for a block that the end of the piece before has cut. */
+#define SNAPSHOT_STREAM_LEAD (SNAPSHOT_BLOCK_MAX + DISK_PAGE)
+#define SNAPSHOT_STREAM_SIZE (SNAPSHOT_STREAM_LEAD + SNAPSHOT_STREAM_PIECE)
 
 typedef enum status (*snapshot_consume_fn)(void *owner, struct bytes piece);
 
@@ -23,7 +27,7 @@ struct snapshot_stream {
     uint64_t slot;
     uint64_t offset; /* of the next read */
     uint8_t *data;
-    size_t fill;
+    size_t held; /* bytes before data + SNAPSHOT_STREAM_LEAD, of a block that was cut */
 };
 
 void snapshot_stream_init(struct snapshot_stream *stream, const struct snapshot_config *config,

@@ -4,6 +4,8 @@
  * reported only when the footer agrees and nothing follows it. */
 #include "journal/snapshot_internal.h"
 
+#include "base/panic.h"
+
 #include <string.h>
 
 void snapshot_stream_init(struct snapshot_stream *stream, const struct snapshot_config *config,
@@ -11,12 +13,12 @@ void snapshot_stream_init(struct snapshot_stream *stream, const struct snapshot_
 {
     *stream =
         (struct snapshot_stream){.mem = config->mem, .cluster = config->cluster, .slot = slot};
-    stream->data = mem_alloc(config->mem, SNAPSHOT_STREAM_SIZE);
+    stream->data = disk_pages_alloc(config->mem, SNAPSHOT_STREAM_SIZE);
 }
 
 void snapshot_stream_release(struct snapshot_stream *stream)
 {
-    mem_free(stream->mem, stream->data, stream->data == NULL ? 0 : SNAPSHOT_STREAM_SIZE);
+    disk_pages_free(stream->mem, stream->data, SNAPSHOT_STREAM_SIZE);
     stream->data = NULL;
 }
 
@@ -25,8 +27,8 @@ void snapshot_stream_next(const struct snapshot_stream *stream, int file, struct
     job->op = DISK_READ;
     job->file = file;
     job->offset = stream->offset;
-    job->into = stream->data + stream->fill;
-    job->size = SNAPSHOT_STREAM_SIZE - stream->fill;
+    job->into = stream->data + SNAPSHOT_STREAM_LEAD;
+    job->size = SNAPSHOT_STREAM_PIECE;
 }
 
 static enum status check_identity(const struct snapshot_stream *stream)
@@ -43,12 +45,11 @@ enum status snapshot_stream_take(struct snapshot_stream *stream, uint64_t moved,
 {
     *ret_end = false;
     stream->offset += moved;
-    stream->fill += moved;
-    size_t taken = 0;
+    uint8_t *piece = stream->data + SNAPSHOT_STREAM_LEAD;
+    struct bytes left = bytes_of(piece - stream->held, stream->held + moved);
     size_t used = 1;
     while (used > 0) {
         struct bytes content;
-        struct bytes left = bytes_of(stream->data + taken, stream->fill - taken);
         enum status status = snapshot_check_take(&stream->check, left, &used, &content);
         if (status == STATUS_OK)
             status = check_identity(stream);
@@ -56,10 +57,11 @@ enum status snapshot_stream_take(struct snapshot_stream *stream, uint64_t moved,
             status = consume(owner, content);
         if (status != STATUS_OK)
             return status;
-        taken += used;
+        left = bytes_of(left.data + used, left.size - used);
     }
-    stream->fill -= taken;
-    memmove(stream->data, stream->data + taken, stream->fill);
+    ensure(left.size <= SNAPSHOT_STREAM_LEAD);
+    stream->held = left.size;
+    memmove(piece - left.size, left.data, left.size);
     *ret_end = moved == 0 && stream->check.expected == SNAPSHOT_PART_END;
     /* The file ends, its content does not. */
     return moved == 0 && !*ret_end ? STATUS_CORRUPT : STATUS_OK;

@@ -14,10 +14,12 @@
 
 /* Memory and lengths that every disk takes: its page. Offsets may be finer, as the log's are: most
  * disks take a sector of 512 bytes, and the one that does not says EINVAL. */
-#define DIRECT_MEMORY 4096u
+#define DIRECT_MEMORY DISK_PAGE
 #define DIRECT_SECTOR 512u
 /* A write that begins or ends within a sector goes directly if its whole pages are worth it. */
 #define DIRECT_BROKEN_MIN (64u << 10)
+/* Smaller reads gain nothing. */
+#define DIRECT_READ_MIN (256u << 10)
 
 void disk_direct_close(struct disk_direct *direct)
 {
@@ -179,4 +181,36 @@ int disk_direct_zeros(int file, uint64_t size, uint64_t *ret_offset)
     if (fcntl(file, F_SETFL, flags) != 0 && error == 0)
         error = errno;
     return error == EINVAL ? 0 : error;
+}
+
+/* Reads pieces until the end, or until anything but a piece comes. */
+static void direct_read_pages(struct disk_job *job, uint64_t end)
+{
+    uint64_t moved = 0;
+    while (job->moved < end && moved % DIRECT_MEMORY == 0) {
+        uint64_t left = end - job->moved;
+        ssize_t read = pread(job->file, (uint8_t *)job->into + job->moved,
+                             left < DISK_PIECE_SIZE ? (size_t)left : DISK_PIECE_SIZE,
+                             (off_t)(job->offset + job->moved));
+        if (read <= 0)
+            break;
+        moved = (uint64_t)read;
+        job->moved += moved;
+    }
+}
+
+int disk_direct_read(struct disk_job *job)
+{
+    uint64_t end = job->size - job->size % DIRECT_MEMORY;
+    if (end < DIRECT_READ_MIN || job->offset % DIRECT_MEMORY != 0 ||
+        (uintptr_t)job->into % DIRECT_MEMORY != 0)
+        return 0;
+    int flags = fcntl(job->file, F_GETFL);
+    if (flags < 0 || fcntl(job->file, F_SETFL, flags | O_DIRECT) != 0)
+        return 0;
+    /* What the cache holds may be what a failed sync left there, and later reads and writes of
+     * parts of a page would go by it. */
+    (void)posix_fadvise(job->file, (off_t)job->offset, (off_t)end, POSIX_FADV_DONTNEED);
+    direct_read_pages(job, end);
+    return fcntl(job->file, F_SETFL, flags) != 0 ? errno : 0;
 }

@@ -31,6 +31,9 @@ enum disk_op {
 
 #define DISK_PARTS_MAX 256
 #define DISK_NAME_MAX 96
+/* What disks count in. A read at boot that begins at a multiple of it, into memory that does too,
+ * may go round the page cache. */
+#define DISK_PAGE 4096u
 
 /* One job for a disk. The memory belongs to the caller and stays untouched until `done`. Names are
  * relative to the data directory. */

@@ -1,6 +1,5 @@
 /* Disk jobs and the data directory, on a real file system. */
-#include "base/prng.h"
-#include "world/disk.h"
+#include "world/support_disk.h"
 #include "world/support_world.h"
 
 #include <errno.h>
@@ -20,67 +19,11 @@
 
 #include <cmocka.h>
 
-static char base[64];
-static char root[80];
-static struct disk disk;
-static struct disk_thread thread; /* of the tests that are done as on a thread of the disk */
-static bool on_thread;
 static char error_room[512];
 
 static struct text fresh_error(void)
 {
     return text_of(error_room, sizeof error_room);
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    test_directory_make(base);
-    snprintf(root, sizeof root, "%s/data", base);
-    struct text error = fresh_error();
-    return disk_open(root, &error, &disk) == STATUS_OK ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    disk_thread_release(&thread);
-    memset(&thread, 0, sizeof thread);
-    on_thread = false;
-    disk_close(&disk);
-    test_directory_remove(base);
-    return 0;
-}
-
-static struct disk_job job_of(enum disk_op op, const char *name)
-{
-    struct disk_job job = {.op = op, .file = -1};
-    if (name != NULL)
-        strncpy(job.name, name, sizeof job.name - 1);
-    return job;
-}
-
-static enum status run(struct disk_job *job)
-{
-    disk_do(&disk, on_thread ? &thread : NULL, job);
-    assert_int_equal(job->status == STATUS_OK, job->error == 0);
-    return job->status;
-}
-
-static int create(const char *name, uint64_t size)
-{
-    struct disk_job job = job_of(DISK_CREATE, name);
-    job.size = size;
-    assert_int_equal(run(&job), STATUS_OK);
-    return job.file;
-}
-
-static void shut(int file)
-{
-    struct disk_job job = job_of(DISK_CLOSE, NULL);
-    job.file = file;
-    assert_int_equal(run(&job), STATUS_OK);
-    assert_int_equal(job.file, -1);
 }
 
 static void write_text(int file, uint64_t offset, const char *text)
@@ -297,7 +240,7 @@ static enum status attempt(struct disk_job *job)
 static int live_on_a_small_disk(void)
 {
     char place[128];
-    snprintf(place, sizeof place, "%s/small", base);
+    snprintf(place, sizeof place, "%s/small", disk_base);
     char option[64];
     snprintf(option, sizeof option, "mode=0700,size=%" PRIu64, 3 * DISK_REMAINS_PIECE);
     if ((unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) ||
@@ -479,7 +422,7 @@ static void the_directory_is_made_private_and_can_be_opened_again(void **state)
     assert_int_equal(stat.st_mode & 0777, 0700);
     disk_close(&disk);
     struct text error = fresh_error();
-    assert_int_equal(disk_open(root, &error, &disk), STATUS_OK);
+    assert_int_equal(disk_open(disk_root, &error, &disk), STATUS_OK);
 }
 
 static void a_full_disk_does_not_keep_its_owner_out(void **state)
@@ -492,12 +435,12 @@ static void a_full_disk_does_not_keep_its_owner_out(void **state)
     signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
     struct text error = fresh_error();
-    enum status status = disk_open(root, &error, &disk);
+    enum status status = disk_open(disk_root, &error, &disk);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     assert_int_equal(status, STATUS_OK);
     struct disk second;
     error = fresh_error();
-    assert_int_equal(disk_open(root, &error, &second), STATUS_BUSY);
+    assert_int_equal(disk_open(disk_root, &error, &second), STATUS_BUSY);
 }
 
 static void a_second_process_is_kept_out_and_told_who_holds_it(void **state)
@@ -505,11 +448,11 @@ static void a_second_process_is_kept_out_and_told_who_holds_it(void **state)
     (void)state;
     struct disk second;
     struct text error = fresh_error();
-    assert_int_equal(disk_open(root, &error, &second), STATUS_BUSY);
+    assert_int_equal(disk_open(disk_root, &error, &second), STATUS_BUSY);
     char wanted[64];
     snprintf(wanted, sizeof wanted, "in use by another process (process %d)", getpid());
     assert_non_null(strstr(error_room, wanted));
-    assert_non_null(strstr(error_room, root));
+    assert_non_null(strstr(error_room, disk_root));
 }
 
 static void a_directory_open_to_others_is_refused_with_the_remedy(void **state)
@@ -518,11 +461,11 @@ static void a_directory_open_to_others_is_refused_with_the_remedy(void **state)
     disk_close(&disk);
     static const mode_t modes[] = {0701, 0750, 0777, 0720};
     for (size_t i = 0; i < 4; i++) {
-        assert_int_equal(chmod(root, modes[i]), 0);
+        assert_int_equal(chmod(disk_root, modes[i]), 0);
         struct text error = fresh_error();
-        assert_int_equal(disk_open(root, &error, &disk), STATUS_PERMISSION);
+        assert_int_equal(disk_open(disk_root, &error, &disk), STATUS_PERMISSION);
         assert_non_null(strstr(error_room, "chmod 700"));
-        assert_non_null(strstr(error_room, root));
+        assert_non_null(strstr(error_room, disk_root));
         assert_int_equal(disk.root, -1);
     }
 }
@@ -533,182 +476,23 @@ static void what_cannot_be_a_directory_is_refused(void **state)
     char path[160];
     struct disk other;
     struct text error = fresh_error();
-    snprintf(path, sizeof path, "%s/no/parent", base);
+    snprintf(path, sizeof path, "%s/no/parent", disk_base);
     assert_int_equal(disk_open(path, &error, &other), STATUS_NOT_FOUND);
     assert_non_null(strstr(error_room, path));
     shut(create("file", 0));
-    snprintf(path, sizeof path, "%s/file", root);
+    snprintf(path, sizeof path, "%s/file", disk_root);
     error = fresh_error();
     assert_int_equal(disk_open(path, &error, &other), STATUS_NOT_FOUND);
     assert_non_null(strstr(error_room, "Not a directory"));
     /* The superuser owns everything it makes, and may be the one who runs this. */
     if (geteuid() == 0) {
         disk_close(&disk);
-        assert_int_equal(chown(root, 12345, 12345), 0);
+        assert_int_equal(chown(disk_root, 12345, 12345), 0);
         error = fresh_error();
-        assert_int_equal(disk_open(root, &error, &disk), STATUS_PERMISSION);
+        assert_int_equal(disk_open(disk_root, &error, &disk), STATUS_PERMISSION);
         assert_non_null(strstr(error_room, "belongs to user 12345"));
     }
 }
-
-/* --- Direct writes ------------------------------------------------------------------------------
- */
-
-#define MODEL_SIZE ((size_t)4 * 1024 * 1024)
-
-static uint8_t model[MODEL_SIZE];
-static uint8_t found[MODEL_SIZE];
-
-static void write_parts(const char *name, int file, uint64_t offset, struct bytes *parts,
-                        uint32_t count, bool sync)
-{
-    struct disk_job job = job_of(DISK_WRITE, name);
-    job.file = file;
-    job.offset = offset;
-    job.parts = parts;
-    job.parts_count = count;
-    job.sync = sync;
-    assert_int_equal(run(&job), STATUS_OK);
-    uint64_t size = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        memcpy(model + offset + size, parts[i].data, parts[i].size);
-        size += parts[i].size;
-    }
-    assert_int_equal(job.moved, size);
-}
-
-static void expect_model(int file, size_t size)
-{
-    assert_int_equal(pread(file, found, size, 0), size);
-    assert_memory_equal(found, model, size);
-}
-
-/* Whatever way a write goes, the file holds what a plain array would. */
-static void direct_and_cached_writes_agree(void **state)
-{
-    (void)state;
-    uint64_t seed = (uint64_t)getpid();
-    print_message("seed %llu\n", (unsigned long long)seed);
-    struct prng prng = prng_seed(seed);
-    static uint8_t source[(size_t)2 * 1024 * 1024];
-    for (size_t i = 0; i < sizeof source; i++)
-        source[i] = (uint8_t)prng_next(&prng);
-    memset(model, 0, sizeof model);
-    on_thread = true;
-    int file = create("log", MODEL_SIZE);
-    for (int i = 0; i < 400; i++) {
-        uint64_t step = (uint64_t[]){4096, 512, 1}[prng_below(&prng, 3)];
-        uint64_t most = prng_below(&prng, 4) == 0 ? sizeof source : 100000;
-        uint64_t size = (1 + prng_below(&prng, most / step)) * step;
-        uint64_t offset = prng_below(&prng, (MODEL_SIZE - size) / step + 1) * step;
-        struct bytes parts[3];
-        size_t first = (size_t)prng_below(&prng, size + 1);
-        size_t second = (size_t)prng_below(&prng, size - first + 1);
-        parts[0] = bytes_of(source, first);
-        parts[1] = bytes_of(source + prng_below(&prng, sizeof source - second + 1), second);
-        parts[2] = bytes_of(source + first + second, size - first - second);
-        write_parts("log", file, offset, parts, 3, prng_below(&prng, 2) == 0);
-        if (i % 40 == 0)
-            expect_model(file, MODEL_SIZE);
-    }
-    expect_model(file, MODEL_SIZE);
-    shut(file);
-}
-
-static void a_file_grows_by_direct_writes(void **state)
-{
-    (void)state;
-    on_thread = true;
-    int file = create("snap", 0);
-    static uint8_t piece[262144 + 72];
-    size_t size = 0;
-    for (int i = 0; i < 12; i++) {
-        memset(piece, i + 1, sizeof piece);
-        struct bytes part = bytes_of(piece, sizeof piece);
-        write_parts("snap", file, size, &part, 1, i == 11);
-        size += sizeof piece;
-    }
-    struct stat stat;
-    assert_int_equal(fstat(file, &stat), 0);
-    assert_int_equal(stat.st_size, size);
-    expect_model(file, size);
-    shut(file);
-}
-
-static void the_direct_way_is_taken_where_the_file_system_has_it(void **state)
-{
-    (void)state;
-    on_thread = true;
-    int file = create("log", 65536);
-    struct bytes part = bytes_of(model, 4096);
-    write_parts("log", file, 8192, &part, 1, true);
-    int probe = openat(disk.root, "log", O_WRONLY | O_DIRECT);
-    assert_int_equal(thread.direct.open, probe >= 0);
-    if (probe >= 0)
-        close(probe);
-    shut(file); /* any other job lets go of the file */
-    assert_false(thread.direct.open);
-}
-
-/* The name is only a hint: the bytes go to the file that the job has open. */
-static void a_file_under_another_name_gets_its_bytes(void **state)
-{
-    (void)state;
-    on_thread = true;
-    static uint8_t zeros[8192];
-    int old = create("log", sizeof zeros);
-    struct disk_job job = job_of(DISK_RENAME, "log");
-    strcpy(job.to, "elsewhere");
-    assert_int_equal(run(&job), STATUS_OK);
-    int new = create("log", sizeof zeros);
-    memset(model, 7, 4096);
-    struct bytes part = bytes_of(model, 4096);
-    memset(model + 4096, 0, 4096);
-    write_parts("log", old, 0, &part, 1, true);
-    expect_model(old, sizeof zeros);
-    assert_int_equal(pread(new, found, sizeof zeros, 0), sizeof zeros);
-    assert_memory_equal(found, zeros, sizeof zeros);
-    shut(old);
-    shut(new);
-}
-
-static void what_refuses_direct_writes_is_written_all_the_same(void **state)
-{
-    (void)state;
-    on_thread = true;
-    int file = create("log", 65536);
-    thread.direct.refused = true;
-    memset(model, 9, 65536);
-    struct bytes part = bytes_of(model, 65536);
-    write_parts("log", file, 0, &part, 1, true);
-    assert_false(thread.direct.open);
-    expect_model(file, 65536);
-    shut(file);
-}
-
-static void a_direct_write_to_a_file_that_cannot_grow_is_an_error(void **state)
-{
-    (void)state;
-    on_thread = true;
-    int file = create("log", 8192);
-    struct rlimit before;
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
-    struct rlimit small = {8192, before.rlim_max};
-    signal(SIGXFSZ, SIG_IGN);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-    struct bytes part = bytes_of(model, 4096);
-    struct disk_job job = job_of(DISK_WRITE, "log");
-    job.file = file;
-    job.offset = 8192;
-    job.parts = &part;
-    job.parts_count = 1;
-    enum status status = run(&job);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
-    assert_int_equal(status, STATUS_NO_SPACE);
-    shut(file);
-}
-
-#define DISK_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
@@ -735,12 +519,6 @@ int main(void)
         DISK_TEST(a_second_process_is_kept_out_and_told_who_holds_it),
         DISK_TEST(a_directory_open_to_others_is_refused_with_the_remedy),
         DISK_TEST(what_cannot_be_a_directory_is_refused),
-        DISK_TEST(direct_and_cached_writes_agree),
-        DISK_TEST(a_file_grows_by_direct_writes),
-        DISK_TEST(the_direct_way_is_taken_where_the_file_system_has_it),
-        DISK_TEST(a_file_under_another_name_gets_its_bytes),
-        DISK_TEST(what_refuses_direct_writes_is_written_all_the_same),
-        DISK_TEST(a_direct_write_to_a_file_that_cannot_grow_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
