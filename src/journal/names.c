@@ -124,6 +124,12 @@ enum status disk_run(struct world *world, struct disk_job *job)
     return world->ops->disk_run(world, job);
 }
 
+void disk_ahead(struct world *world, struct disk_job *job)
+{
+    if (world->ops->disk_ahead != NULL)
+        world->ops->disk_ahead(world, job);
+}
+
 void disk_close_now(struct world *world, int file)
 {
     struct disk_job job = {.op = DISK_CLOSE, .file = file};

@@ -26,8 +26,11 @@ void disk_close_later(struct world *world, struct mem *mem, enum disk_queue queu
 void disk_remove_later(struct world *world, struct mem *mem, const char *name);
 /* The synchronous forms, for boot. */
 enum status disk_run(struct world *world, struct disk_job *job) MUST_CHECK;
+/* Lets the world begin a job that will be run. Until then the job and its memory stay as they are.
+ */
+void disk_ahead(struct world *world, struct disk_job *job);
 void disk_close_now(struct world *world, int file);
-/* Memory for large reads at boot: it begins at a multiple of DISK_PAGE. */
+/* Memory for direct reads: it begins at a multiple of DISK_PAGE. */
 uint8_t *disk_pages_alloc(struct mem *mem, uint64_t size);
 void disk_pages_free(struct mem *mem, uint8_t *pages, uint64_t size);
 /* Lists a directory; one that does not exist is empty. */

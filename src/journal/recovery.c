@@ -28,15 +28,23 @@ struct file_number {
     enum file_kind kind;
 };
 
+/* A segment on its way from the disk. */
+struct reading {
+    uint64_t number;
+    struct disk_job job;
+    uint8_t *image;
+    uint64_t capacity;
+};
+
 struct recovery {
     struct journal *journal;
     journal_replay_fn replay;
     struct text *error;
     struct scan scan;
-    struct segment current; /* being scanned */
-    struct buffer files;    /* of struct file_number, in name order */
-    uint8_t *image;
-    uint64_t image_capacity;
+    struct segment current;     /* being scanned */
+    struct buffer segments;     /* uint64_t each, in rising order */
+    struct buffer others;       /* of struct file_number */
+    struct reading readings[2]; /* one is read while the one before it is scanned */
 };
 
 static enum status explain(struct recovery *recovery, const char *doing, const struct disk_job *job)
@@ -66,19 +74,10 @@ static void on_listed(void *owner, const char *name)
             return;
     if (file.kind == FILE_FLOOR && file.number > journal->floor)
         journal->floor = file.number;
-    buffer_append(&recovery->files, bytes_of(&file, sizeof file));
-}
-
-static uint64_t files_count(const struct recovery *recovery)
-{
-    return recovery->files.size / sizeof(struct file_number);
-}
-
-static struct file_number file_at(const struct recovery *recovery, uint64_t i)
-{
-    struct file_number file;
-    memcpy(&file, recovery->files.data + i * sizeof file, sizeof file);
-    return file;
+    if (file.kind == FILE_SEGMENT)
+        buffer_append(&recovery->segments, bytes_of(&file.number, sizeof file.number));
+    else
+        buffer_append(&recovery->others, bytes_of(&file, sizeof file));
 }
 
 static void on_record(void *owner, const struct scan_record *found)
@@ -106,51 +105,95 @@ static void on_record(void *owner, const struct scan_record *found)
     blob_drop(record.entry);
 }
 
-static void reserve_image(struct recovery *recovery, uint64_t size)
+static void reading_reserve(struct recovery *recovery, struct reading *reading, uint64_t size)
 {
-    if (size <= recovery->image_capacity)
+    struct mem *mem = recovery->journal->config.mem;
+    if (size <= reading->capacity)
         return;
-    disk_pages_free(recovery->journal->config.mem, recovery->image, recovery->image_capacity);
-    recovery->image = disk_pages_alloc(recovery->journal->config.mem, size);
-    recovery->image_capacity = size;
+    disk_pages_free(mem, reading->image, reading->capacity);
+    reading->image = disk_pages_alloc(mem, size);
+    reading->capacity = size;
 }
 
-static enum status read_image(struct recovery *recovery, uint64_t number, int file, uint64_t offset,
-                              uint64_t size, uint64_t *ret_moved)
+/* Opens a segment and begins to read it. What fails is told when it is its turn. */
+static void reading_begin(struct recovery *recovery, struct reading *reading, uint64_t number)
 {
-    reserve_image(recovery, size);
-    struct disk_job job = {
-        .op = DISK_READ, .file = file, .offset = offset, .into = recovery->image, .size = size};
-    name_format(job.name, LOG_DIRECTORY, number, LOG_SUFFIX);
-    enum status status = run(recovery, "cannot read the log", &job);
-    *ret_moved = job.moved;
+    struct world *world = recovery->journal->config.world;
+    struct disk_job *job = &reading->job;
+    reading->number = number;
+    *job = (struct disk_job){.op = DISK_OPEN};
+    name_format(job->name, LOG_DIRECTORY, number, LOG_SUFFIX);
+    if (disk_run(world, job) != STATUS_OK)
+        return;
+    if (job->size > SEGMENT_SIZE_MAX)
+        job->size = SEGMENT_HEADER_SIZE;
+    reading_reserve(recovery, reading, job->size);
+    job->op = DISK_READ;
+    job->into = reading->image;
+    job->direct = true;
+    disk_ahead(world, job);
+}
+
+static enum status reading_end(struct recovery *recovery, struct reading *reading)
+{
+    struct disk_job *job = &reading->job;
+    if (job->op == DISK_OPEN)
+        return explain(recovery, "cannot open the log", job);
+    enum status status = run(recovery, "cannot read the log", job);
+    if (status != STATUS_OK)
+        disk_close_now(recovery->journal->config.world, job->file);
     return status;
 }
 
-static enum status recover_segment(struct recovery *recovery, uint64_t number)
+/* The segment behind one that was refused. */
+static void reading_drop(struct recovery *recovery, struct reading *reading)
+{
+    struct world *world = recovery->journal->config.world;
+    if (reading->job.op == DISK_OPEN)
+        return;
+    (void)!disk_run(world, &reading->job);
+    disk_close_now(world, reading->job.file);
+}
+
+static enum status recover_segment(struct recovery *recovery, const struct reading *reading)
 {
     struct journal *journal = recovery->journal;
-    struct disk_job job = {.op = DISK_OPEN};
-    name_format(job.name, LOG_DIRECTORY, number, LOG_SUFFIX);
-    enum status status = run(recovery, "cannot open the log", &job);
-    if (status != STATUS_OK)
-        return status;
-    uint64_t size = job.size <= SEGMENT_SIZE_MAX ? job.size : SEGMENT_HEADER_SIZE;
-    recovery->current = (struct segment){.number = number, .file = job.file, .size = size};
-    uint64_t moved = 0;
-    if (size > 0)
-        status = read_image(recovery, number, job.file, 0, size, &moved);
+    const struct disk_job *job = &reading->job;
+    recovery->current =
+        (struct segment){.number = reading->number, .file = job->file, .size = job->size};
     struct segment_header header = {0};
-    if (status == STATUS_OK)
-        status = scan_segment(&recovery->scan, number, bytes_of(recovery->image, moved), &header);
+    enum status status = scan_segment(&recovery->scan, reading->number,
+                                      bytes_of(reading->image, job->moved), &header);
     if (status != STATUS_OK) {
-        disk_close_now(journal->config.world, job.file);
+        disk_close_now(journal->config.world, job->file);
         return status;
     }
     recovery->current.seed = header.seed;
     recovery->current.used = SEGMENT_RECORDS_AT;
     journal_segment_add(journal, &recovery->current);
     return STATUS_OK;
+}
+
+static enum status recover_segments(struct recovery *recovery)
+{
+    uint64_t count = recovery->segments.size / sizeof(uint64_t);
+    const uint8_t *numbers = recovery->segments.data;
+    if (count > 0)
+        reading_begin(recovery, &recovery->readings[0], load_u64(numbers));
+    enum status status = STATUS_OK;
+    for (uint64_t i = 0; i < count && status == STATUS_OK; i++) {
+        struct reading *next = &recovery->readings[(i + 1) % 2];
+        bool more = i + 1 < count;
+        status = reading_end(recovery, &recovery->readings[i % 2]);
+        if (status != STATUS_OK)
+            break;
+        if (more)
+            reading_begin(recovery, next, load_u64(numbers + (i + 1) * sizeof(uint64_t)));
+        status = recover_segment(recovery, &recovery->readings[i % 2]);
+        if (status != STATUS_OK && more)
+            reading_drop(recovery, next);
+    }
+    return status;
 }
 
 static enum status remove_now(struct recovery *recovery, uint64_t number, const char *suffix)
@@ -160,13 +203,18 @@ static enum status remove_now(struct recovery *recovery, uint64_t number, const 
     return run(recovery, "cannot remove an unused file of the log", &job);
 }
 
-static enum status recover_file(struct recovery *recovery, struct file_number file)
+/* What is no use any more. */
+static enum status remove_others(struct recovery *recovery)
 {
-    if (file.kind == FILE_SEGMENT)
-        return recover_segment(recovery, file.number);
-    if (file.kind == FILE_FLOOR && file.number == recovery->journal->floor)
-        return STATUS_OK;
-    return remove_now(recovery, file.number, suffixes[file.kind]);
+    enum status status = STATUS_OK;
+    for (uint64_t at = 0; at < recovery->others.size && status == STATUS_OK;) {
+        struct file_number file;
+        memcpy(&file, recovery->others.data + at, sizeof file);
+        at += sizeof file;
+        if (file.kind == FILE_UNFINISHED || file.number != recovery->journal->floor)
+            status = remove_now(recovery, file.number, suffixes[file.kind]);
+    }
+    return status;
 }
 
 /* What was promised about slots that were trimmed is kept by the snapshot alone. */
@@ -189,17 +237,15 @@ static enum status check_floor(struct recovery *recovery)
     return STATUS_CORRUPT;
 }
 
-/* Reads everything; what is no use any more is removed. */
 static enum status recover_records(struct recovery *recovery)
 {
     struct journal *journal = recovery->journal;
     scan_init(&recovery->scan, recovery, on_record, recovery->error);
     recovery->scan.cluster = journal->config.cluster;
     recovery->scan.member = journal->config.member;
-    enum status status = STATUS_OK;
-    for (uint64_t i = 0; i < files_count(recovery) && status == STATUS_OK; i++) {
-        status = recover_file(recovery, file_at(recovery, i));
-    }
+    enum status status = recover_segments(recovery);
+    if (status == STATUS_OK)
+        status = remove_others(recovery);
     return status == STATUS_OK ? scan_finish(&recovery->scan) : status;
 }
 
@@ -231,21 +277,24 @@ static enum status write_tail(struct recovery *recovery)
     uint64_t size = scan->tail_nonzero - scan->tail_batch;
     if (size == 0 || planted(JOURNAL_TAIL_LEFT))
         return STATUS_OK;
-    uint64_t moved;
-    enum status status =
-        read_image(recovery, segment->number, segment->file, scan->tail_batch, size, &moved);
+    struct reading *reading = &recovery->readings[0];
+    reading_reserve(recovery, reading, size);
+    struct disk_job job = {.op = DISK_READ,
+                           .file = segment->file,
+                           .offset = scan->tail_batch,
+                           .into = reading->image,
+                           .size = size};
+    name_format(job.name, LOG_DIRECTORY, segment->number, LOG_SUFFIX);
+    enum status status = run(recovery, "cannot read the log", &job);
     if (status != STATUS_OK)
         return status;
     uint64_t whole = scan->tail_offset - scan->tail_batch;
-    memset(recovery->image + whole, 0, size - whole);
-    struct bytes part = bytes_of(recovery->image, size);
-    struct disk_job job = {.op = DISK_WRITE,
-                           .file = segment->file,
-                           .offset = scan->tail_batch,
-                           .parts = &part,
-                           .parts_count = 1,
-                           .sync = true};
-    name_format(job.name, LOG_DIRECTORY, segment->number, LOG_SUFFIX);
+    memset(reading->image + whole, 0, size - whole);
+    struct bytes part = bytes_of(reading->image, size);
+    job.op = DISK_WRITE;
+    job.parts = &part;
+    job.parts_count = 1;
+    job.sync = true;
     return run(recovery, "cannot write the end of the log", &job);
 }
 
@@ -306,13 +355,17 @@ static enum status recover(struct recovery *recovery)
 enum status journal_recover(struct journal *journal, journal_replay_fn replay, struct text *error)
 {
     struct recovery recovery = {.journal = journal, .replay = replay, .error = error};
-    buffer_init(&recovery.files, journal->config.mem, UINT32_MAX);
+    buffer_init(&recovery.segments, journal->config.mem, UINT32_MAX);
+    buffer_init(&recovery.others, journal->config.mem, UINT32_MAX);
     enum status status = recover(&recovery);
     journal->lsn_last = recovery.scan.lsn_next - 1;
     journal->lsn_durable = journal->lsn_last;
     journal->chain = recovery.scan.chain;
-    buffer_release(&recovery.files);
-    disk_pages_free(journal->config.mem, recovery.image, recovery.image_capacity);
+    buffer_release(&recovery.segments);
+    buffer_release(&recovery.others);
+    for (size_t i = 0; i < 2; i++)
+        disk_pages_free(journal->config.mem, recovery.readings[i].image,
+                        recovery.readings[i].capacity);
     return status;
 }
 

@@ -99,6 +99,7 @@ static void on_checked(struct disk_job *job)
     struct snapshot_receiver *receiver = job->owner;
     bool end = false;
     note(receiver, job->status);
+    snapshot_stream_arrived(&receiver->stream, job->moved);
     if (receiver->status == STATUS_OK)
         note(receiver, snapshot_stream_take(&receiver->stream, job->moved, receiver->owner,
                                             receiver->consume, &end));

@@ -8,17 +8,26 @@
 
 #include <string.h>
 
+#define STREAM_PLACE (SNAPSHOT_STREAM_LEAD + SNAPSHOT_STREAM_PIECE)
+#define STREAM_SIZE (2 * STREAM_PLACE)
+
+/* Where the piece of this number is in memory. */
+static uint8_t *stream_piece(const struct snapshot_stream *stream, uint32_t number)
+{
+    return stream->data + number % 2 * STREAM_PLACE + SNAPSHOT_STREAM_LEAD;
+}
+
 void snapshot_stream_init(struct snapshot_stream *stream, const struct snapshot_config *config,
                           uint64_t slot)
 {
     *stream =
         (struct snapshot_stream){.mem = config->mem, .cluster = config->cluster, .slot = slot};
-    stream->data = disk_pages_alloc(config->mem, SNAPSHOT_STREAM_SIZE);
+    stream->data = disk_pages_alloc(config->mem, STREAM_SIZE);
 }
 
 void snapshot_stream_release(struct snapshot_stream *stream)
 {
-    disk_pages_free(stream->mem, stream->data, SNAPSHOT_STREAM_SIZE);
+    disk_pages_free(stream->mem, stream->data, STREAM_SIZE);
     stream->data = NULL;
 }
 
@@ -27,8 +36,15 @@ void snapshot_stream_next(const struct snapshot_stream *stream, int file, struct
     job->op = DISK_READ;
     job->file = file;
     job->offset = stream->offset;
-    job->into = stream->data + SNAPSHOT_STREAM_LEAD;
+    job->into = stream_piece(stream, stream->arrived);
     job->size = SNAPSHOT_STREAM_PIECE;
+    job->direct = true;
+}
+
+void snapshot_stream_arrived(struct snapshot_stream *stream, uint64_t moved)
+{
+    stream->offset += moved;
+    stream->arrived++;
 }
 
 static enum status check_identity(const struct snapshot_stream *stream)
@@ -44,8 +60,7 @@ enum status snapshot_stream_take(struct snapshot_stream *stream, uint64_t moved,
                                  snapshot_consume_fn consume, bool *ret_end)
 {
     *ret_end = false;
-    stream->offset += moved;
-    uint8_t *piece = stream->data + SNAPSHOT_STREAM_LEAD;
+    const uint8_t *piece = stream_piece(stream, stream->arrived - 1);
     struct bytes left = bytes_of(piece - stream->held, stream->held + moved);
     size_t used = 1;
     while (used > 0) {
@@ -61,7 +76,7 @@ enum status snapshot_stream_take(struct snapshot_stream *stream, uint64_t moved,
     }
     ensure(left.size <= SNAPSHOT_STREAM_LEAD);
     stream->held = left.size;
-    memmove(piece - left.size, left.data, left.size);
+    memcpy(stream_piece(stream, stream->arrived) - left.size, left.data, left.size);
     *ret_end = moved == 0 && stream->check.expected == SNAPSHOT_PART_END;
     /* The file ends, its content does not. */
     return moved == 0 && !*ret_end ? STATUS_CORRUPT : STATUS_OK;
@@ -78,14 +93,22 @@ enum status snapshot_stream_run(struct snapshot_stream *stream, struct world *wo
                                 void *owner, snapshot_consume_fn consume)
 {
     bool end = false;
-    while (!end) {
-        struct disk_job job = {0};
-        snapshot_stream_next(stream, file, &job);
-        enum status status = disk_run(world, &job);
+    struct disk_job jobs[2] = {{0}};
+    struct disk_job *job = &jobs[0];
+    snapshot_stream_next(stream, file, job);
+    enum status status = disk_run(world, job);
+    while (status == STATUS_OK && !end) {
+        uint64_t moved = job->moved;
+        snapshot_stream_arrived(stream, moved);
+        /* One piece is read while the one before it is looked at. */
+        job = &jobs[stream->arrived % 2];
+        snapshot_stream_next(stream, file, job);
+        if (moved > 0)
+            disk_ahead(world, job);
+        status = snapshot_stream_take(stream, moved, owner, consume, &end);
+        enum status next = moved > 0 ? disk_run(world, job) : STATUS_OK;
         if (status == STATUS_OK)
-            status = snapshot_stream_take(stream, job.moved, owner, consume, &end);
-        if (status != STATUS_OK)
-            return status;
+            status = next;
     }
-    return STATUS_OK;
+    return status;
 }

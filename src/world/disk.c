@@ -195,10 +195,9 @@ static int disk_do_close(struct disk_job *job)
     return error;
 }
 
-static int disk_do_read(const struct disk_thread *thread, struct disk_job *job)
+static int disk_do_read(struct disk_job *job)
 {
-    /* Without a thread (boot, tools) nobody else has a job on the file. */
-    int error = thread == NULL ? disk_direct_read(job) : 0;
+    int error = job->direct ? disk_direct_read(job) : 0;
     if (error != 0)
         return error;
     while (job->moved < job->size) {
@@ -341,7 +340,7 @@ static int disk_dispatch(const struct disk *disk, struct disk_thread *thread, st
     case DISK_CLOSE:
         return disk_do_close(job);
     case DISK_READ:
-        return disk_do_read(thread, job);
+        return disk_do_read(job);
     case DISK_WRITE:
         return disk_do_write(disk, thread != NULL ? &thread->direct : NULL, job);
     case DISK_SYNC:

@@ -1,4 +1,4 @@
-/* Direct writes, and reads at boot: the log, fresh zeros and snapshots go round the page cache.
+/* Direct writes and reads: the log, fresh zeros and snapshots go round the page cache.
  *
  * What is synced at once, or never read again, gains nothing from the cache: pages are filled,
  * found again for the sync and kept for a reader that does not come. Round it, one write and one
@@ -45,8 +45,8 @@ int disk_direct_write(struct disk_direct *direct, int root, struct disk_job *job
 int disk_direct_zeros(int file, uint64_t size, uint64_t *ret_offset);
 /* Reads whole pages from the job's first byte on and moves job->moved on, if there are many of them
  * and they lie well in the file and in memory; the caller reads the rest through the cache, and
- * meets there whatever went wrong here. Nobody else may be using the job's descriptor. Returns an
- * errno only if that could not be put back as it was. */
+ * meets there whatever went wrong here. Returns an errno only if the descriptor, which was made a
+ * direct one meanwhile, could not be made what it was. */
 int disk_direct_read(struct disk_job *job);
 /* Gives up the descriptor: a file that was removed must not keep its place on the disk. */
 void disk_direct_close(struct disk_direct *direct);

@@ -40,6 +40,7 @@ void disk_queue_init(struct disk_worker *worker, const struct disk *disk, uv_asy
     ensure(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
     ensure(pthread_cond_init(&worker->submitted, &attributes) == 0);
     pthread_condattr_destroy(&attributes);
+    ensure(pthread_cond_init(&worker->done, NULL) == 0);
 }
 
 /* Until there is a job, or the time has come. */
@@ -85,6 +86,7 @@ static void *disk_queue_run(void *argument)
         disk_do(worker->disk, &own, job);
         pthread_mutex_lock(&worker->mutex);
         disk_jobs_push(&worker->finished, job);
+        pthread_cond_signal(&worker->done);
         uv_async_send(worker->wake_core);
     }
     pthread_mutex_unlock(&worker->mutex);
@@ -128,6 +130,31 @@ void disk_queue_submit(struct disk_worker *worker, struct disk_job *job)
     pthread_mutex_unlock(&worker->mutex);
 }
 
+/* Takes the job off the list, if it is there. */
+static bool disk_jobs_remove(struct disk_jobs *jobs, const struct disk_job *wanted)
+{
+    struct disk_jobs others = {NULL, NULL};
+    bool found = false;
+    struct disk_job *job;
+    while ((job = disk_jobs_pop(jobs)) != NULL) {
+        if (job == wanted)
+            found = true;
+        else
+            disk_jobs_push(&others, job);
+    }
+    *jobs = others;
+    return found;
+}
+
+void disk_queue_await(struct disk_worker *worker, const struct disk_job *job)
+{
+    pthread_mutex_lock(&worker->mutex);
+    while (!disk_jobs_remove(&worker->finished, job))
+        pthread_cond_wait(&worker->done, &worker->mutex);
+    pthread_mutex_unlock(&worker->mutex);
+    worker->jobs_open--;
+}
+
 void disk_queue_collect(struct disk_worker *worker)
 {
     pthread_mutex_lock(&worker->mutex);
@@ -151,5 +178,6 @@ void disk_queue_release(struct disk_worker *worker)
     if (worker->started)
         pthread_join(worker->thread, NULL);
     pthread_cond_destroy(&worker->submitted);
+    pthread_cond_destroy(&worker->done);
     pthread_mutex_destroy(&worker->mutex);
 }

@@ -23,6 +23,7 @@ struct disk_worker {
     pthread_t thread;
     pthread_mutex_t mutex; /* of everything below */
     pthread_cond_t submitted;
+    pthread_cond_t done;
     struct disk_jobs waiting;
     struct disk_jobs finished;
     bool stopping;
@@ -30,6 +31,8 @@ struct disk_worker {
 
 void disk_queue_init(struct disk_worker *worker, const struct disk *disk, uv_async_t *wake_core);
 void disk_queue_submit(struct disk_worker *worker, struct disk_job *job);
+/* Waits for a job that was submitted and takes it: done is not called. */
+void disk_queue_await(struct disk_worker *worker, const struct disk_job *job);
 /* Calls done for every finished job. */
 void disk_queue_collect(struct disk_worker *worker);
 /* Ends the thread; every job must have been collected. */

@@ -100,9 +100,23 @@ static void real_send(struct world *world, uint16_t to, struct bytes head, struc
         send_add(peer, head, entry);
 }
 
+static void real_disk_ahead(struct world *world, struct disk_job *job)
+{
+    struct real_world *real = real_of(world);
+    ensure(real->ahead == NULL && !real->finishing);
+    real->ahead = job;
+    disk_queue_submit(&real->workers[DISK_QUEUE_BULK], job);
+}
+
 static enum status real_disk_run(struct world *world, struct disk_job *job)
 {
-    disk_do(&real_of(world)->disk, NULL, job);
+    struct real_world *real = real_of(world);
+    if (real->ahead == job) {
+        disk_queue_await(&real->workers[DISK_QUEUE_BULK], job);
+        real->ahead = NULL;
+    } else {
+        disk_do(&real->disk, NULL, job);
+    }
     return job->status;
 }
 
@@ -126,6 +140,7 @@ static const struct world_ops real_ops = {
     .arm = real_arm,
     .send = real_send,
     .disk_run = real_disk_run,
+    .disk_ahead = real_disk_ahead,
     .disk_submit = real_disk_submit,
     .log = real_log,
 };

@@ -87,6 +87,7 @@ struct real_world {
     struct prng prng;
     struct disk disk;
     struct disk_worker workers[2]; /* by enum disk_queue */
+    struct disk_job *ahead;        /* begun by disk_ahead, not yet run; NULL: none */
     uv_async_t disk_finished;
     uv_prepare_t before_poll;
     uv_check_t after_poll;

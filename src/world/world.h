@@ -31,8 +31,7 @@ enum disk_op {
 
 #define DISK_PARTS_MAX 256
 #define DISK_NAME_MAX 96
-/* What disks count in. A read at boot that begins at a multiple of it, into memory that does too,
- * may go round the page cache. */
+/* What disks count in. */
 #define DISK_PAGE 4096u
 
 /* One job for a disk. The memory belongs to the caller and stays untouched until `done`. Names are
@@ -48,6 +47,8 @@ struct disk_job {
     struct bytes *parts;
     uint32_t parts_count;
     bool sync;
+    bool direct; /* of a read: nobody else uses the file meanwhile, so it may go round the page
+                  * cache; it does if offset and memory are multiples of DISK_PAGE */
     void (*listed)(void *owner, const char *name);
 
     enum status status; /* result */
@@ -86,6 +87,9 @@ struct world_ops {
     void (*send)(struct world *world, uint16_t to, struct bytes head, struct blob *entry);
     /* Does the job now, on this thread. For boot and for tools. Returns job->status. */
     enum status (*disk_run)(struct world *world, struct disk_job *job);
+    /* The job will be given to disk_run next but for others, and may be begun meanwhile: one at a
+     * time. NULL in a world where nothing is gained. */
+    void (*disk_ahead)(struct world *world, struct disk_job *job);
     /* Calls job->done on the core thread when it is done, never from inside this call. */
     void (*disk_submit)(struct world *world, enum disk_queue queue, struct disk_job *job);
     /* One line of the log: a message and key=value fields that are already formatted as JSON

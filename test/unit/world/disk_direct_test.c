@@ -1,4 +1,4 @@
-/* Direct writes, and reads at boot: whatever way bytes go, the file holds what a plain array would.
+/* Direct writes and reads: whatever way bytes go, the file holds what a plain array would.
  */
 #include "base/prng.h"
 #include "world/support_disk.h"
@@ -42,14 +42,14 @@ static void write_parts(const char *name, int file, uint64_t offset, struct byte
     assert_int_equal(job.moved, size);
 }
 
-/* Reads as at boot, and finds what the model has from there to `end`. */
+/* Reads round the cache, and finds what the model has from there to `end`. */
 static void expect_read(int file, uint64_t offset, size_t shift, size_t size, uint64_t end)
 {
-    on_thread = false;
     struct disk_job job = job_of(DISK_READ, NULL);
     job.file = file;
     job.offset = offset;
     job.into = found + shift;
+    job.direct = true;
     job.size = size;
     assert_int_equal(run(&job), STATUS_OK);
     uint64_t left = end - offset;
@@ -62,9 +62,7 @@ static void expect_model(int file, size_t size)
     assert_int_equal(pread(file, found, size, 0), size);
     assert_memory_equal(found, model, size);
     memset(found, 0, size);
-    bool before = on_thread;
     expect_read(file, 0, 0, size, size);
-    on_thread = before;
 }
 
 static void direct_and_cached_writes_agree(void **state)
@@ -98,7 +96,7 @@ static void direct_and_cached_writes_agree(void **state)
     shut(file);
 }
 
-static void large_reads_at_boot_bring_what_is_in_the_file(void **state)
+static void direct_reads_bring_what_is_in_the_file(void **state)
 {
     (void)state;
     enum {
@@ -121,7 +119,7 @@ static void large_reads_at_boot_bring_what_is_in_the_file(void **state)
 }
 
 /* After a failed sync the cache holds what the disk does not: it is not asked, nor left there. */
-static void a_large_read_at_boot_clears_the_cache(void **state)
+static void a_direct_read_clears_the_cache(void **state)
 {
     (void)state;
     struct statfs system;
@@ -241,8 +239,8 @@ int main(void)
         DISK_TEST(a_file_under_another_name_gets_its_bytes),
         DISK_TEST(what_refuses_direct_writes_is_written_all_the_same),
         DISK_TEST(a_direct_write_to_a_file_that_cannot_grow_is_an_error),
-        DISK_TEST(large_reads_at_boot_bring_what_is_in_the_file),
-        DISK_TEST(a_large_read_at_boot_clears_the_cache),
+        DISK_TEST(direct_reads_bring_what_is_in_the_file),
+        DISK_TEST(a_direct_read_clears_the_cache),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

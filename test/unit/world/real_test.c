@@ -239,6 +239,12 @@ static bool some_done(void *context)
     return bench->done_count > 0;
 }
 
+static bool both_done(void *context)
+{
+    struct bench *bench = context;
+    return bench->done_count == 2;
+}
+
 static sem_t released;
 
 static void hold_queue(void *owner, const char *name)
@@ -290,6 +296,43 @@ static void a_disk_job_can_be_run_before_the_loop_turns(void **state)
     assert_int_equal(bench->world->ops->disk_run(bench->world, &job), STATUS_OK);
     close(job.file);
     assert_int_equal(bench->world->ops->disk_run(bench->world, &job), STATUS_EXISTS);
+}
+
+/* Others may come between, on this thread and on the one that has it; they keep their callbacks. */
+static void a_job_that_was_begun_ahead_is_done_when_it_has_been_run(void **state)
+{
+    struct bench *bench = *state;
+    const struct world_ops *ops = bench->world->ops;
+    struct disk_job job = {.op = DISK_CREATE, .size = 1 << 20};
+    strcpy(job.name, "a");
+    assert_int_equal(ops->disk_run(bench->world, &job), STATUS_OK);
+    static _Alignas(DISK_PAGE) uint8_t into[1 << 20];
+    for (int i = 0; i < 50; i++) {
+        memset(into, 0xff, sizeof into);
+        submit(bench, DISK_QUEUE_BULK, 0, DISK_OPEN, "lock");
+        struct disk_job read = {.op = DISK_READ, .size = sizeof into, .direct = true};
+        read.file = job.file;
+        read.into = into;
+        ops->disk_ahead(bench->world, &read);
+        submit(bench, DISK_QUEUE_BULK, 1, DISK_OPEN, "lock");
+        struct disk_job missing = {.op = DISK_OPEN, .name = "missing"};
+        assert_int_equal(ops->disk_run(bench->world, &missing), STATUS_NOT_FOUND);
+        assert_int_equal(ops->disk_run(bench->world, &read), STATUS_OK);
+        assert_int_equal(read.moved, sizeof into);
+        assert_int_equal(into[0] | into[sizeof into - 1], 0);
+        bench->done_count = 0;
+        net_run_until(&bench->net, both_done, bench);
+        assert_int_equal(bench->done[0], 0);
+        assert_int_equal(bench->done[1], 1);
+        close(bench->jobs[0].file);
+        close(bench->jobs[1].file);
+    }
+    /* A failure is told as well. */
+    struct disk_job bad = {.op = DISK_READ, .file = -1, .size = 1, .into = into};
+    ops->disk_ahead(bench->world, &bad);
+    assert_int_equal(ops->disk_run(bench->world, &bad), STATUS_IO);
+    assert_int_equal(bad.error, EBADF);
+    close(job.file);
 }
 
 /* Whether the process still has a file open that has no name any more. */
@@ -423,6 +466,7 @@ int main(void)
         REAL_TEST(one_queue_does_not_wait_for_the_other),
         REAL_TEST(closing_waits_for_jobs_that_follow_from_jobs),
         REAL_TEST(a_disk_job_can_be_run_before_the_loop_turns),
+        REAL_TEST(a_job_that_was_begun_ahead_is_done_when_it_has_been_run),
         REAL_TEST(what_was_removed_is_given_back_between_jobs),
         REAL_TEST(what_was_removed_does_not_keep_a_world_open),
         REAL_TEST(signals_do_not_meet_the_disk_threads),
