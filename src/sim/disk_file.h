@@ -8,7 +8,6 @@
 
 #include "sim/disk.h"
 
-#define DISK_PAGE 4096u
 #define PAGE_SECTORS (DISK_PAGE / DISK_SECTOR)
 
 struct disk_page {

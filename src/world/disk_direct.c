@@ -158,12 +158,25 @@ int disk_direct_write(struct disk_direct *direct, int root, struct disk_job *job
     return 0;
 }
 
+/* Makes the descriptor a direct one, if it can be one. */
+static bool direct_on(int file, int *ret_flags)
+{
+    *ret_flags = fcntl(file, F_GETFL);
+    return *ret_flags >= 0 && fcntl(file, F_SETFL, *ret_flags | O_DIRECT) == 0;
+}
+
+/* Makes it what it was; returns an errno. */
+static int direct_off(int file, int flags)
+{
+    return fcntl(file, F_SETFL, flags) != 0 ? errno : 0;
+}
+
 int disk_direct_zeros(int file, uint64_t size, uint64_t *ret_offset)
 {
     static _Alignas(DIRECT_MEMORY) const uint8_t zeros[DISK_PIECE_SIZE];
     *ret_offset = 0;
-    int flags = fcntl(file, F_GETFL);
-    if (flags < 0 || fcntl(file, F_SETFL, flags | O_DIRECT) != 0)
+    int flags;
+    if (!direct_on(file, &flags))
         return 0;
     int error = 0;
     while (size - *ret_offset >= DIRECT_MEMORY) {
@@ -178,8 +191,9 @@ int disk_direct_zeros(int file, uint64_t size, uint64_t *ret_offset)
         if (written % DIRECT_MEMORY != 0)
             break;
     }
-    if (fcntl(file, F_SETFL, flags) != 0 && error == 0)
-        error = errno;
+    int error_off = direct_off(file, flags);
+    if (error == 0)
+        error = error_off;
     return error == EINVAL ? 0 : error;
 }
 
@@ -205,12 +219,12 @@ int disk_direct_read(struct disk_job *job)
     if (end < DIRECT_READ_MIN || job->offset % DIRECT_MEMORY != 0 ||
         (uintptr_t)job->into % DIRECT_MEMORY != 0)
         return 0;
-    int flags = fcntl(job->file, F_GETFL);
-    if (flags < 0 || fcntl(job->file, F_SETFL, flags | O_DIRECT) != 0)
+    int flags;
+    if (!direct_on(job->file, &flags))
         return 0;
     /* What the cache holds may be what a failed sync left there, and later reads and writes of
      * parts of a page would go by it. */
     (void)posix_fadvise(job->file, (off_t)job->offset, (off_t)end, POSIX_FADV_DONTNEED);
     direct_read_pages(job, end);
-    return fcntl(job->file, F_SETFL, flags) != 0 ? errno : 0;
+    return direct_off(job->file, flags);
 }

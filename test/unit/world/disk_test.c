@@ -1,6 +1,5 @@
 /* Disk jobs and the data directory, on a real file system. */
 #include "world/support_disk.h"
-#include "world/support_world.h"
 
 #include <errno.h>
 #include <fcntl.h>
